@@ -1,0 +1,1 @@
+"""The MUSEG service: Ray actors that wire the method to vLLM, DeepSpeed and the object store."""

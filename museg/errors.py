@@ -1,0 +1,23 @@
+"""Errors that a user can mend. The command line prints their one line and exits with code 2."""
+
+from __future__ import annotations
+
+
+class UserError(Exception):
+    """What is wrong, where, and how to mend it, in one line."""
+
+
+class ConfigError(UserError):
+    """A configuration key, value or combination that can't be run."""
+
+
+class DataError(UserError):
+    """A sample file that is missing, malformed or empty."""
+
+
+class VideoError(UserError):
+    """A video that can't be found, opened or decoded."""
+
+
+class ModelError(UserError):
+    """A model folder that isn't one, or a prompt that the model can't hold."""
