@@ -1,0 +1,1 @@
+"""How every generator gets the learner's weights after each GRPO step."""
