@@ -61,7 +61,7 @@ class DataConfig:
     """Question template when training."""
     eval_template: Template = Template.timestamps
     max_skipped_fraction: float = 0.05
-    """Share of the videos drawn so far that may be missing or unreadable before the run stops."""
+    """Share of the videos drawn that may be missing or unreadable before the run stops (at least one may)."""
 
 
 @dataclass(kw_only=True)
@@ -97,6 +97,7 @@ class GenerationConfig:
     workers: int = 1
     temperature: float = 0.9
     top_p: float = 1.0
+    """Must be 1: the learner scores the whole distribution."""
     max_tokens: int = 512
     """Longest completion."""
     max_model_len: int = 4096
@@ -107,6 +108,8 @@ class GenerationConfig:
     """Size of the KV cache on CPU."""
     threads: int = 1
     """CPU threads of one worker's engine."""
+    cpus: float = 1.0
+    """CPUs that Ray reserves for one worker."""
     enforce_eager: bool = False
     """Skip graph compilation (always so on CPU)."""
     timeout_s: float = 1800.0
@@ -117,8 +120,12 @@ class GenerationConfig:
 class RewardConfig:
     workers: int = 4
     preset: RewardPreset = RewardPreset.reference
-    weights: dict[str, float] = field(default_factory=lambda: {"format": 1.0, "segment_matching": 1.0})
-    """Reward name → its weight in the total that GRPO maximises."""
+    functions: list[str] = field(default_factory=lambda: ["format", "segment_matching"])
+    """Rewards whose weighted sum GRPO maximises."""
+    weights: dict[str, float] = field(default_factory=dict)
+    """Weight of a reward in the sum, where it isn't 1."""
+    cpus: float = 1.0
+    """CPUs that Ray reserves for one worker."""
     timeout_s: float = 300.0
     """Longest wait for one video or one group's scores."""
 
@@ -138,6 +145,8 @@ class LearnerConfig:
     gradient_checkpointing: bool = True
     threads: int = 1
     """CPU threads of one rank."""
+    cpus: float = 1.0
+    """CPUs that Ray reserves for one rank."""
     timeout_s: float = 1800.0
     """Longest wait for one step of all ranks."""
 

@@ -1,0 +1,120 @@
+"""Combinations that no run can have, found before Ray starts."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+
+from museg.config.schema import Config
+from museg.errors import ConfigError
+
+
+def validate(config: Config) -> None:
+    """Raise ConfigError naming the first key whose value, alone or beside another's, can't be run."""
+    for checks in (_run, _grpo, _generation, _rewards, _learner, _video, _rhythm):
+        for complaint in checks(config):
+            raise ConfigError(complaint)
+
+
+def _at_least(key: str, value: float, bound: float, why: str = "") -> Iterator[str]:
+    if not math.isfinite(value) or value < bound:
+        yield f"{key} must be at least {bound:g} (got {value:g}){': ' + why if why else ''}"
+
+
+def _above_zero(key: str, value: float) -> Iterator[str]:
+    if not math.isfinite(value) or value <= 0:
+        yield f"{key} must be above 0 (got {value:g})"
+
+
+def _fraction(key: str, value: float) -> Iterator[str]:
+    if not 0 <= value <= 1:
+        yield f"{key} must be between 0 and 1 (got {value:g})"
+
+
+def _run(config: Config) -> Iterator[str]:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", config.run.name):
+        yield f"run.name must be of letters, digits, '.', '_' and '-' (got '{config.run.name}'): it names a folder"
+    yield from _at_least("seed", config.seed, 0)
+    yield from _fraction("data.max_skipped_fraction", config.data.max_skipped_fraction)
+
+
+def _grpo(config: Config) -> Iterator[str]:
+    yield from _at_least("grpo.group_size", config.grpo.group_size, 2, "a group of one has no advantage")
+    yield from _at_least("grpo.prompts_per_step", config.grpo.prompts_per_step, 1)
+    yield from _at_least("grpo.steps", config.grpo.steps, 1)
+    yield from _at_least("grpo.kl_beta", config.grpo.kl_beta, 0)
+    yield from _above_zero("grpo.advantage_eps", config.grpo.advantage_eps)
+
+
+def _generation(config: Config) -> Iterator[str]:
+    generation = config.generation
+    yield from _at_least("generation.workers", generation.workers, 1)
+    yield from _at_least("generation.threads", generation.threads, 1)
+    yield from _at_least("generation.tensor_parallel_size", generation.tensor_parallel_size, 1)
+    yield from _at_least("generation.cpus", generation.cpus, 0)
+    yield from _above_zero("generation.temperature", generation.temperature)
+    yield from _above_zero("generation.kv_cache_gib", generation.kv_cache_gib)
+    yield from _above_zero("generation.timeout_s", generation.timeout_s)
+    yield from _fraction("generation.gpu_memory_utilization", generation.gpu_memory_utilization)
+    if generation.top_p != 1.0:
+        yield f"generation.top_p must be 1 (got {generation.top_p:g}): the learner scores the whole distribution"
+    for key, tokens in (("generation.max_tokens", generation.max_tokens), ("eval.max_tokens", config.eval.max_tokens)):
+        yield from _at_least(key, tokens, 1)
+        if tokens >= generation.max_model_len:
+            yield f"{key} ({tokens}) must be below generation.max_model_len ({generation.max_model_len}): the prompt needs room"
+
+
+def _rewards(config: Config) -> Iterator[str]:
+    yield from _at_least("reward.workers", config.reward.workers, 1)
+    yield from _at_least("reward.cpus", config.reward.cpus, 0)
+    yield from _above_zero("reward.timeout_s", config.reward.timeout_s)
+    if not config.reward.functions:
+        yield "reward.functions is empty: name at least one reward, such as segment_matching"
+    for name in config.reward.weights:
+        if name not in config.reward.functions:
+            yield f"reward.weights names '{name}', which isn't among reward.functions ({', '.join(config.reward.functions)})"
+
+
+def _learner(config: Config) -> Iterator[str]:
+    learner = config.learner
+    yield from _at_least("learner.ranks", learner.ranks, 1)
+    yield from _at_least("learner.threads", learner.threads, 1)
+    yield from _at_least("learner.cpus", learner.cpus, 0)
+    yield from _at_least("learner.warmup_steps", learner.warmup_steps, 0)
+    yield from _at_least("learner.weight_decay", learner.weight_decay, 0)
+    yield from _above_zero("learner.lr", learner.lr)
+    yield from _above_zero("learner.max_grad_norm", learner.max_grad_norm)
+    yield from _above_zero("learner.timeout_s", learner.timeout_s)
+    yield from _fraction("learner.final_lr_fraction", learner.final_lr_fraction)
+    if learner.zero_stage not in (0, 1, 2, 3):
+        yield f"learner.zero_stage must be 0, 1, 2 or 3 (got {learner.zero_stage})"
+    if learner.ranks > config.grpo.prompts_per_step:
+        yield (
+            f"learner.ranks ({learner.ranks}) must not exceed grpo.prompts_per_step ({config.grpo.prompts_per_step}): "
+            "a rank without a group would idle"
+        )
+
+
+def _video(config: Config) -> Iterator[str]:
+    video = config.video
+    yield from _above_zero("video.fps", video.fps)
+    yield from _at_least("video.min_frames", video.min_frames, 2, "two frames make one visual token")
+    for key, frames in (("video.max_frames", video.max_frames), ("video.eval_max_frames", video.eval_max_frames)):
+        yield from _at_least(key, frames, video.min_frames)
+    yield from _at_least("video.min_pixels", video.min_pixels, 28 * 28, "one visual token is 28 × 28 pixels")
+    yield from _at_least("video.max_pixels", video.max_pixels, video.min_pixels)
+    yield from _at_least("video.total_pixels", video.total_pixels, video.min_pixels)
+
+
+def _rhythm(config: Config) -> Iterator[str]:
+    yield from _at_least("pipeline.prefetch_steps", config.pipeline.prefetch_steps, 0)
+    yield from _at_least("checkpoint.every_steps", config.checkpoint.every_steps, 1)
+    yield from _at_least("checkpoint.keep", config.checkpoint.keep, 1)
+    yield from _at_least("eval.every_steps", config.eval.every_steps, 1)
+    yield from _at_least("sync.bucket_mib", config.sync.bucket_mib, 1)
+    yield from _above_zero("sync.timeout_s", config.sync.timeout_s)
+    if config.eval.samples is not None:
+        yield from _at_least("eval.samples", config.eval.samples, 1)
+    if config.pipeline.staleness != 0:
+        yield f"pipeline.staleness must be 0 (got {config.pipeline.staleness}): this version is strictly on-policy"
