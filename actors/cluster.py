@@ -1,0 +1,91 @@
+"""The Ray cluster of a run: the one it was submitted to, or a local one that lives as long as the run."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import ray
+from ray.actor import ActorHandle
+
+from museg.config.schema import Config
+from museg.errors import ConfigError, UserError
+
+T = TypeVar("T")
+START_TIMEOUT_S = 900.0
+
+
+class DeadlineExceeded(UserError):
+    """Something that a run waits for didn't come in time; the message names it and the knob."""
+
+
+@contextmanager
+def ray_session(config: Config) -> Iterator[None]:
+    """Connect to the cluster of `RAY_ADDRESS` (set by `ray job submit`), or start a local Ray and stop it at the end."""
+    environment = {"RAY_USAGE_STATS_ENABLED": "0"}
+    if os.environ.get("RAY_ADDRESS"):
+        ray.init(log_to_driver=False, namespace="museg", configure_logging=False)
+        _refuse_too_small_a_cluster(config)
+    else:
+        os.environ.update(environment)
+        cpus = max(os.cpu_count() or 1, int(required_cpus(config)) + 1)
+        ray.init(
+            address="local",
+            num_cpus=cpus,
+            include_dashboard=False,
+            log_to_driver=False,
+            namespace="museg",
+            configure_logging=False,
+        )
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def required_cpus(config: Config) -> float:
+    """CPUs that the run's actors reserve."""
+    workers = ((config.generation.workers, config.generation.cpus), (config.reward.workers, config.reward.cpus))
+    return sum(count * cpus for count, cpus in (*workers, (config.learner.ranks, config.learner.cpus)))
+
+
+def has_gpus() -> bool:
+    """Whether the cluster offers GPUs; without, every engine runs on CPU."""
+    return float(ray.cluster_resources().get("GPU", 0)) > 0
+
+
+def _refuse_too_small_a_cluster(config: Config) -> None:
+    offered = float(ray.cluster_resources().get("CPU", 0))
+    needed = required_cpus(config)
+    # A cluster that scales up by itself may offer less now than it will: only Ray's own wait can tell.
+    if needed > offered and "autoscaler" not in str(ray.cluster_resources()):
+        raise ConfigError(
+            f"the cluster has {offered:g} CPUs and the run reserves {needed:g} (generation.cpus, reward.cpus, "
+            "learner.cpus × their workers): lower them, or add nodes"
+        )
+
+
+async def within(seconds: float, what: str, awaitable: Awaitable[T]) -> T:
+    """Await with a deadline that names what was waited for.
+
+    Raises:
+        DeadlineExceeded: after `seconds`.
+    """
+    try:
+        async with asyncio.timeout(seconds):
+            return await awaitable
+    except TimeoutError as error:
+        raise DeadlineExceeded(f"{what} took longer than {seconds:g} s") from error
+
+
+async def all_of(refs: Sequence[Awaitable[Any]]) -> list[Any]:
+    """The values of several actor calls, in order."""
+    return list(await asyncio.gather(*refs))
+
+
+def stop_actors(actors: Sequence[ActorHandle]) -> None:
+    for actor in actors:
+        ray.kill(actor)
