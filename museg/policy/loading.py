@@ -1,0 +1,60 @@
+"""Loading the policy: a Qwen2.5-VL folder, its text attention replaced by the packed one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+from transformers import Qwen2_5_VLForConditionalGeneration
+
+from museg.errors import ModelError
+from museg.policy.attention import PACKED_GROUP
+
+_PROCESSOR_FILES = ("processor_config.json", "video_preprocessor_config.json", "preprocessor_config.json")
+_TOKENIZER_FILES = ("tokenizer.json", "vocab.json")
+
+
+def check_model_folder(path: Path) -> None:
+    """See that `path` is a Qwen2.5-VL model with weights, processor and tokenizer, reading only its configuration.
+
+    Raises:
+        ModelError: it isn't; says which part is missing.
+    """
+    if not path.is_dir():
+        raise ModelError(f"model.path {path} isn't a folder: give a local Hugging Face folder of a Qwen2.5-VL model")
+    config_file = path / "config.json"
+    if not config_file.is_file():
+        raise ModelError(
+            f"model.path {path} has no config.json: give a local Hugging Face folder of a Qwen2.5-VL model"
+        )
+    try:
+        config = json.loads(config_file.read_text())
+    except ValueError as error:
+        raise ModelError(f"{config_file} isn't JSON ({error}): save the model again") from error
+    model_type = config.get("model_type") if isinstance(config, dict) else None
+    if model_type != "qwen2_5_vl":
+        raise ModelError(f"{config_file} has model_type {model_type!r}: only 'qwen2_5_vl' can be trained")
+    if not any(path.glob("*.safetensors")):
+        raise ModelError(f"model.path {path} has no *.safetensors weights: save the model with save_pretrained")
+    for kind, names in (("processor", _PROCESSOR_FILES), ("tokenizer", _TOKENIZER_FILES)):
+        if not any((path / name).is_file() for name in names):
+            raise ModelError(f"model.path {path} has no {kind} ({' or '.join(names)}): save its processor there too")
+
+
+def load_policy(path: Path, *, dtype: torch.dtype, gradient_checkpointing: bool) -> Qwen2_5_VLForConditionalGeneration:
+    """Load the model of a folder, in training mode, on the CPU.
+
+    Text attention is `packed_group` (plain SDPA on calls that pass no packed layout), the vision tower's is SDPA.
+    Gradient checkpointing, non-reentrant, covers the text layers and the tower's blocks.
+
+    Raises:
+        ModelError: the folder isn't a complete Qwen2.5-VL model.
+    """
+    check_model_folder(path)
+    model = Qwen2_5_VLForConditionalGeneration.from_pretrained(
+        path, dtype=dtype, attn_implementation={"": "sdpa", "text_config": PACKED_GROUP, "vision_config": "sdpa"}
+    )
+    if gradient_checkpointing:
+        model.gradient_checkpointing_enable({"use_reentrant": False})
+    return model.train()
