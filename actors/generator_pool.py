@@ -6,11 +6,10 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 
 from ray.actor import ActorHandle
+from ray.exceptions import RayError
 
 from actors.cluster import within
 from actors.generation import GeneratedGroup, GenerationRequest
-
-_DONE = None
 
 
 class GeneratorPool:
@@ -25,28 +24,36 @@ class GeneratorPool:
 
         Raises:
             DeadlineExceeded: no group came for `generation.timeout_s`.
+            RayError: a worker failed or died.
         """
-        finished: asyncio.Queue[GeneratedGroup | None] = asyncio.Queue()
-        async with asyncio.TaskGroup() as streams:
-            shares = [list(requests[rank :: len(self.workers)]) for rank in range(len(self.workers))]
-            open_streams = [
-                streams.create_task(self._drain(worker, share, finished))
-                for worker, share in zip(self.workers, shares, strict=True)
-                if share
-            ]
-            for _ in range(len(requests) + len(open_streams)):
+        finished: asyncio.Queue[GeneratedGroup | RayError] = asyncio.Queue()
+        streams = [
+            asyncio.create_task(_drain(worker, list(requests[rank :: len(self.workers)]), finished))
+            for rank, worker in enumerate(self.workers)
+        ]
+        try:
+            for _ in requests:
                 group = await within(self.timeout_s, "the next group of completions (generation.timeout_s)", finished.get())
-                if group is not _DONE:
-                    yield group
-
-    async def _drain(
-        self, worker: ActorHandle, share: list[GenerationRequest], finished: asyncio.Queue[GeneratedGroup | None]
-    ) -> None:
-        async for ref in worker.generate.options(num_returns="streaming").remote(share):
-            await finished.put(await ref)
-        await finished.put(_DONE)
+                if isinstance(group, RayError):
+                    raise group
+                yield group
+        finally:
+            for stream in streams:
+                stream.cancel()
 
     async def weights_versions(self) -> list[int]:
         """The version that each worker holds."""
         refs = [worker.weights_version.remote() for worker in self.workers]
         return list(await within(self.timeout_s, "the generators' weights version", asyncio.gather(*refs)))
+
+
+async def _drain(
+    worker: ActorHandle, requests: list[GenerationRequest], finished: asyncio.Queue[GeneratedGroup | RayError]
+) -> None:
+    if not requests:
+        return
+    try:
+        async for ref in worker.generate.options(num_returns="streaming").remote(requests):
+            await finished.put(await ref)
+    except RayError as error:
+        await finished.put(error)

@@ -1,0 +1,84 @@
+"""What a run shows while it goes: a live bar on a terminal, one line a step in a log."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+TIME_SPLIT = ("wait_video", "generate", "reward", "learn", "sync")
+
+
+class ProgressDisplay:
+    """Use as a context manager around the loop; `show` once a step."""
+
+    def __init__(self, run_name: str, num_steps: int, first_step: int, console: Console | None = None) -> None:
+        self.run_name = run_name
+        self.num_steps = num_steps
+        self.console = console or Console()
+        self.progress = Progress(
+            TextColumn("[bold]{task.fields[run]}[/]"),
+            BarColumn(bar_width=20),
+            MofNCompleteColumn(),
+            TextColumn("reward {task.fields[reward]:.3f}  {task.fields[tokens]:.0f} tok/s  {task.fields[split]}"),
+            TimeElapsedColumn(),
+            TextColumn("ETA"),
+            TimeRemainingColumn(elapsed_when_finished=False),
+            console=self.console,
+            disable=not self.console.is_terminal,
+        )
+        self.task = self.progress.add_task(
+            "train", total=num_steps, completed=first_step - 1, run=run_name, reward=0.0, tokens=0.0, split=""
+        )
+
+    def __enter__(self) -> Self:
+        self.progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.progress.stop()
+
+    def show(self, metrics: Mapping[str, float]) -> None:
+        """Advance by one step."""
+        split = " ".join(f"{name} {metrics[f'time/{name}_s']:.2f}" for name in TIME_SPLIT)
+        self.progress.update(
+            self.task,
+            completed=metrics["step"],
+            reward=metrics["reward/mean"],
+            tokens=metrics["throughput/tokens_per_s"],
+            split=split,
+        )
+        if not self.console.is_terminal:
+            self.say(
+                f"step {metrics['step']:.0f}/{self.num_steps} reward {metrics['reward/mean']:.3f} "
+                f"entropy {metrics['policy/entropy']:.3f} gap {metrics['parity/logprob_gap_mean']:.1e} "
+                f"{metrics['throughput/tokens_per_s']:.0f} tok/s  {metrics['time/step_s']:.2f} s: {split}"
+            )
+
+    def say(self, message: str) -> None:
+        """A line above the bar."""
+        self.console.print(f"[{self.run_name}] {message}", markup=False, highlight=False, soft_wrap=True)
+
+
+def result_table(before: Mapping[str, float], after: Mapping[str, float]) -> Table:
+    """Before, after and blind, for the end of a run."""
+    table = Table(title="held-out evaluation")
+    for heading in ("metric", "before", "after", "gain", "blind, after"):
+        table.add_column(heading, justify="left" if heading == "metric" else "right")
+    for name in ("miou", "segment_matching", "recall@0.5", "format"):
+        if name in before and name in after:
+            blind = after.get(f"blind/{name}")
+            table.add_row(
+                name,
+                f"{before[name]:.3f}",
+                f"{after[name]:.3f}",
+                f"{after[name] - before[name]:+.3f}",
+                "" if blind is None else f"{blind:.3f}",
+            )
+    return table
