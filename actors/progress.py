@@ -16,7 +16,7 @@ TIME_SPLIT = ("wait_video", "generate", "reward", "learn", "sync")
 class ProgressDisplay:
     """Use as a context manager around the loop; `show` once a step."""
 
-    def __init__(self, run_name: str, num_steps: int, first_step: int, console: Console | None = None) -> None:
+    def __init__(self, run_name: str, num_steps: int, steps_done: int, console: Console | None = None) -> None:
         self.run_name = run_name
         self.num_steps = num_steps
         self.console = console or Console()
@@ -32,7 +32,7 @@ class ProgressDisplay:
             disable=not self.console.is_terminal,
         )
         self.task = self.progress.add_task(
-            "train", total=num_steps, completed=first_step - 1, run=run_name, reward=0.0, tokens=0.0, split=""
+            "train", total=num_steps, completed=steps_done, run=run_name, reward=0.0, tokens=0.0, split=""
         )
 
     def __enter__(self) -> Self:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import ray
@@ -32,14 +32,19 @@ class PromptSource:
     """The prompts of step k are a function of the seed and k alone, so a resumed run draws the same."""
 
     def __init__(
-        self, config: Config, samples: Sequence[Sample], chat_format: ChatTemplated, reward_workers: RewardPool
+        self,
+        config: Config,
+        samples: Sequence[Sample],
+        chat_format: ChatTemplated,
+        reward_workers: RewardPool,
+        videos_skipped: Mapping[str, str],
     ) -> None:
         self.config = config
         self.samples = list(samples)
         self.chat_format = chat_format
         self.reward_workers = reward_workers
         self.budget = FrameBudget.from_config(config.video)
-        self.videos_skipped: dict[str, str] = {}
+        self.videos_skipped = dict(videos_skipped)
         """Video → why it was skipped."""
         self._num_drawn = 0
         self._ahead: dict[int, asyncio.Task[list[PreparedPrompt]]] = {}
@@ -50,11 +55,16 @@ class PromptSource:
         Raises:
             VideoError: more videos were bad than `data.max_skipped_fraction` allows.
         """
+        await self.ready(step)
+        return await self._ahead.pop(step)
+
+    async def ready(self, step: int) -> None:
+        """Wait until the prompts of `step` are decoded; `take` then has them at once. Raises as `take` does."""
         last = min(step + self.config.pipeline.prefetch_steps, self.config.grpo.steps)
         for ahead in range(step, last + 1):
             if ahead not in self._ahead:
                 self._ahead[ahead] = asyncio.create_task(self._prepare_step(ahead))
-        return await self._ahead.pop(step)
+        await self._ahead[step]
 
     def close(self) -> None:
         """Stop decoding ahead."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from actors.evaluation import Evaluator
 from actors.generation import GeneratedGroup, GenerationRequest
@@ -13,6 +14,7 @@ from actors.learner_gang import LearnerGang
 from actors.progress import ProgressDisplay
 from actors.prompt_source import PreparedPrompt, PromptSource
 from actors.records import StepClock, rollout_rows, step_metrics
+from actors.resuming import TrainerState
 from actors.reward_pool import RewardPool
 from actors.stopping import StopSignal
 from actors.weight_sync.publisher import WeightPublisher
@@ -32,6 +34,7 @@ class Trainer:
 
     config: Config
     run: RunDirectory
+    start: TrainerState
     prompts: PromptSource
     generators: GeneratorPool
     reward_workers: RewardPool
@@ -40,6 +43,7 @@ class Trainer:
     evaluator: Evaluator | None
     progress: ProgressDisplay
     stop: StopSignal
+    started_s: float = field(default_factory=time.monotonic)
 
     async def train(self, first_step: int) -> int:
         """Run the steps from `first_step` to `grpo.steps`, or until a stop is asked for; return the last one done."""
@@ -113,4 +117,10 @@ class Trainer:
         """Write `checkpoints/step-NNNNNN`, whole or not at all, and drop the oldest ones."""
         with self.run.new_checkpoint(step) as folder:
             await self.learner.save(folder)
+            skipped = dict(self.prompts.videos_skipped)
+            replace(self.start, step=step, videos_skipped=skipped, wall_s=self.wall_s()).write(folder)
         self.run.drop_old_checkpoints(self.config.checkpoint.keep)
+
+    def wall_s(self) -> float:
+        """Seconds that the run has taken, over all of its lives."""
+        return self.start.wall_s + time.monotonic() - self.started_s

@@ -1,0 +1,176 @@
+"""A whole run: inputs checked, workers started, trained, evaluated, summed up."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from ray.exceptions import RayTaskError
+from ray.util.placement_group import PlacementGroup
+from rich.console import Console
+from transformers import AutoProcessor
+
+from actors.cluster import ray_session
+from actors.evaluation import Evaluator
+from actors.progress import ProgressDisplay, result_table
+from actors.prompt_source import PromptSource
+from actors.resuming import StartingPoint, starting_point
+from actors.stopping import StopSignal
+from actors.trainer import Trainer
+from actors.weight_sync.publisher import WeightPublisher
+from actors.workers import Workers, learner_placement, start_workers
+from museg.config.loading import dump_config
+from museg.config.schema import Config
+from museg.data.prompts import ChatTemplated
+from museg.data.samples import Sample, read_samples
+from museg.errors import UserError
+from museg.policy.loading import check_model_folder
+from museg.rewards.scoring import check_reward_names
+from museg.runs.directory import RunDirectory
+from museg.runs.report import write_report
+from museg.runs.summary import Status, Summary, first_and_last_reward
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inputs:
+    """Everything that a run reads, found whole before Ray starts."""
+
+    train: list[Sample]
+    evaluation: list[Sample]
+    chat_format: ChatTemplated
+
+    @classmethod
+    def read(cls, config: Config) -> Inputs:
+        check_reward_names(config.reward.functions)
+        check_model_folder(Path(config.model.path))
+        train = read_samples(Path(config.data.train))
+        evaluation = read_samples(Path(config.data.eval)) if config.data.eval else []
+        return cls(train=train, evaluation=evaluation, chat_format=AutoProcessor.from_pretrained(config.model.path))
+
+
+def run_training(config: Config, console: Console) -> Summary:
+    """Train as the configuration says and return how it ended; `summary.json` and `report.html` hold the same.
+
+    Raises:
+        UserError: the configuration, the data, the videos or the model can't be used.
+    """
+    run = RunDirectory(Path(config.run.root) / config.run.name)
+    inputs = Inputs.read(config)
+    start = starting_point(config, run)
+    with ray_session(config), learner_placement(config) as placement:
+        return asyncio.run(_run(config, run, inputs, start, placement, console))
+
+
+async def _run(
+    config: Config, run: RunDirectory, inputs: Inputs, start: StartingPoint, placement: PlacementGroup, console: Console
+) -> Summary:
+    stop = StopSignal()
+    stop.install()
+    progress = ProgressDisplay(config.run.name, config.grpo.steps, start.state.step, console)
+    progress.say("starting workers")
+    workers = await start_workers(config, placement)
+    trainer = _trainer(config, run, inputs, start, workers, progress, stop)
+    if start.checkpoint:
+        progress.say(f"going on after step {start.state.step} from {start.checkpoint}")
+        await workers.learner.load(start.checkpoint)
+        await trainer.weights.publish(version=start.state.step)
+    if start.state.step < config.grpo.steps:
+        await trainer.prompts.ready(start.state.step + 1)
+    # Only now is it known that the run can run: nothing was written before.
+    run.create(dump_config(config))
+    run.forget_after(start.state.step)
+    try:
+        outcome = await _train_and_evaluate(trainer, progress)
+    except Exception as error:
+        _sum_up(trainer, Outcome(status="failed", steps=len(run.read_metrics()), error=one_line(error)), console)
+        raise
+    finally:
+        trainer.prompts.close()
+    return _sum_up(trainer, outcome, console)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How the loop ended."""
+
+    status: Status
+    steps: int
+    eval_before: Mapping[str, float] = field(default_factory=dict)
+    eval_after: Mapping[str, float] = field(default_factory=dict)
+    error: str | None = None
+
+
+def _trainer(
+    config: Config,
+    run: RunDirectory,
+    inputs: Inputs,
+    start: StartingPoint,
+    workers: Workers,
+    progress: ProgressDisplay,
+    stop: StopSignal,
+) -> Trainer:
+    evaluator = Evaluator(config, inputs.evaluation, inputs.chat_format, workers.generators, workers.reward_workers)
+    return Trainer(
+        config=config,
+        run=run,
+        start=start.state,
+        prompts=PromptSource(
+            config, inputs.train, inputs.chat_format, workers.reward_workers, start.state.videos_skipped
+        ),
+        generators=workers.generators,
+        reward_workers=workers.reward_workers,
+        learner=workers.learner,
+        weights=WeightPublisher(workers.learner.ranks, workers.generators.workers, config.sync),
+        evaluator=evaluator if inputs.evaluation else None,
+        progress=progress,
+        stop=stop,
+    )
+
+
+async def _train_and_evaluate(trainer: Trainer, progress: ProgressDisplay) -> Outcome:
+    before, after = dict(trainer.start.eval_before), {}
+    with progress:
+        if trainer.evaluator and not before:
+            progress.say(f"evaluating the start on {len(trainer.evaluator.samples)} held-out samples")
+            before = await trainer.evaluator.evaluate()
+        trainer = replace(trainer, start=replace(trainer.start, eval_before=before))
+        last_step = await trainer.train(first_step=trainer.start.step + 1)
+        completed = last_step == trainer.config.grpo.steps
+        if trainer.evaluator and completed:
+            progress.say("evaluating the end")
+            after = await trainer.evaluator.evaluate()
+    status: Status = "completed" if completed else "interrupted"
+    return Outcome(status=status, steps=last_step, eval_before=before, eval_after=after)
+
+
+def _sum_up(trainer: Trainer, outcome: Outcome, console: Console) -> Summary:
+    reward_first, reward_last = first_and_last_reward(trainer.run.read_metrics())
+    summary = Summary(
+        status=outcome.status,
+        steps=outcome.steps,
+        eval_before=outcome.eval_before,
+        eval_after=outcome.eval_after,
+        reward_first=reward_first,
+        reward_last=reward_last,
+        wall_s=trainer.wall_s(),
+        restarts=0,
+        videos_skipped=dict(trainer.prompts.videos_skipped),
+        error=outcome.error,
+    )
+    trainer.run.write_summary(summary.as_json())
+    report = write_report(trainer.run)
+    if outcome.eval_after:
+        console.print(result_table(outcome.eval_before, outcome.eval_after))
+    console.print(f"report      {report}", highlight=False, soft_wrap=True)
+    if steps := trainer.run.checkpoint_steps():
+        console.print(f"checkpoint  {trainer.run.checkpoint(steps[-1]) / 'hf'}", highlight=False, soft_wrap=True)
+    return summary
+
+
+def one_line(error: BaseException) -> str:
+    """The message of an error, of its cause where a worker raised it."""
+    cause = error.cause if isinstance(error, RayTaskError) else error
+    text = " ".join(str(cause).split())
+    return text if isinstance(cause, UserError) else f"{type(cause).__name__}: {text}"

@@ -1,0 +1,81 @@
+"""Where a run begins: anew, or after the checkpoint that its configuration names."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import yaml
+
+from museg.config.loading import dump_config
+from museg.config.schema import Config
+from museg.errors import ConfigError
+from museg.runs.directory import STEP_FOLDER, RunDirectory
+
+FREE_TO_CHANGE = ("resume", "run.root", "checkpoint.", "pipeline.prefetch_steps")
+FREE_ENDINGS = (".workers", ".cpus", ".threads", ".timeout_s", ".kv_cache_gib", ".gpu_memory_utilization")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainerState:
+    """What the driver itself must remember, kept in `trainer.json` of a checkpoint."""
+
+    step: int = 0
+    eval_before: Mapping[str, float] = field(default_factory=dict)
+    videos_skipped: Mapping[str, str] = field(default_factory=dict)
+    wall_s: float = 0.0
+
+    def write(self, checkpoint: Path) -> None:
+        (checkpoint / "trainer.json").write_text(json.dumps(asdict(self)), encoding="utf-8")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartingPoint:
+    state: TrainerState
+    checkpoint: Path | None
+
+
+def starting_point(config: Config, run: RunDirectory) -> StartingPoint:
+    """The newest checkpoint of the run directory (`resume=auto`), the one that `resume` names, or the beginning.
+
+    Raises:
+        ConfigError: the directory belongs to a run of another configuration, or `resume` forbids or names nothing.
+    """
+    if config.resume not in ("auto", "never"):
+        return _from_checkpoint(Path(config.resume))
+    if not run.config_file.exists():
+        return StartingPoint(state=TrainerState(), checkpoint=None)
+    if config.resume == "never":
+        raise ConfigError(f"{run.path} exists and resume=never: choose another run.name, or resume=auto to go on with it")
+    _refuse_another_run(config, run)
+    steps = run.checkpoint_steps()
+    return _from_checkpoint(run.checkpoint(steps[-1])) if steps else StartingPoint(state=TrainerState(), checkpoint=None)
+
+
+def _from_checkpoint(folder: Path) -> StartingPoint:
+    file = folder / "trainer.json"
+    if not STEP_FOLDER.fullmatch(folder.name) or not file.is_file():
+        raise ConfigError(f"resume={folder} isn't a checkpoint: name a folder such as runs/<name>/checkpoints/step-000100")
+    return StartingPoint(state=TrainerState(**json.loads(file.read_text(encoding="utf-8"))), checkpoint=folder)
+
+
+def _refuse_another_run(config: Config, run: RunDirectory) -> None:
+    then = dict(_flat(yaml.safe_load(run.config_file.read_text(encoding="utf-8"))))
+    now = dict(_flat(yaml.safe_load(dump_config(config))))
+    for key in sorted(then.keys() | now.keys()):
+        free = key.startswith(FREE_TO_CHANGE) or key.endswith(FREE_ENDINGS)
+        if then.get(key) != now.get(key) and not free:
+            raise ConfigError(
+                f"{run.path} holds a run with {key}={then.get(key)}, and this one has {now.get(key)}: "
+                "choose another run.name, or remove the folder"
+            )
+
+
+def _flat(section: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:
+    for name, value in section.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value

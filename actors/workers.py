@@ -1,0 +1,84 @@
+"""Start the actors of a run: who they are called, what they reserve, when they are ready."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import ray
+from ray.actor import ActorHandle
+from ray.util.placement_group import PlacementGroup, placement_group, remove_placement_group
+from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
+
+from actors.cluster import START_TIMEOUT_S, has_gpus, within
+from actors.generation import GenerationWorker, generation_options
+from actors.generator_pool import GeneratorPool
+from actors.learner import LearnerWorker, learner_options
+from actors.learner_gang import LearnerGang
+from actors.reward import RewardWorker
+from actors.reward_pool import RewardPool
+from museg.config.schema import Config
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workers:
+    """The three kinds of actors of one run, ready to work."""
+
+    generators: GeneratorPool
+    reward_workers: RewardPool
+    learner: LearnerGang
+
+
+@contextmanager
+def learner_placement(config: Config) -> Iterator[PlacementGroup]:
+    """One bundle a learner rank, packed as closely as the cluster allows."""
+    bundle = {"CPU": config.learner.cpus} | ({"GPU": 1.0} if has_gpus() else {})
+    group = placement_group([bundle] * config.learner.ranks, strategy="PACK", name=f"museg/{config.run.name}/learner")
+    try:
+        yield group
+    finally:
+        remove_placement_group(group)
+
+
+async def start_workers(config: Config, placement: PlacementGroup) -> Workers:
+    """Create all actors side by side and wait until each has loaded its engine.
+
+    Raises:
+        DeadlineExceeded: the cluster didn't give the resources in time.
+    """
+    await within(START_TIMEOUT_S, "a place for the learner ranks (learner.ranks)", placement.ready())
+    learners = [_learner(config, rank, placement) for rank in range(config.learner.ranks)]
+    generators = [_generator(config, rank) for rank in range(config.generation.workers)]
+    rewards = [_reward_worker(config, rank) for rank in range(config.reward.workers)]
+    learner = LearnerGang(learners, config.learner.timeout_s)
+    await asyncio.gather(
+        within(START_TIMEOUT_S, "the learner's start", learner.connect()),
+        within(START_TIMEOUT_S, "the generators' start", asyncio.gather(*(g.ready.remote() for g in generators))),
+    )
+    return Workers(
+        generators=GeneratorPool(generators, config.generation.timeout_s),
+        reward_workers=RewardPool(rewards, config.reward.timeout_s),
+        learner=learner,
+    )
+
+
+def _learner(config: Config, rank: int, placement: PlacementGroup) -> ActorHandle:
+    strategy = PlacementGroupSchedulingStrategy(placement_group=placement, placement_group_bundle_index=rank)
+    options = learner_options(config, rank, config.run.name)
+    return ray.remote(LearnerWorker).options(**options, scheduling_strategy=strategy).remote(config, rank)
+
+
+def _generator(config: Config, rank: int) -> ActorHandle:
+    options = generation_options(config, rank, config.run.name)
+    return ray.remote(GenerationWorker).options(**options).remote(config, rank)
+
+
+def _reward_worker(config: Config, rank: int) -> ActorHandle:
+    options = {
+        "name": f"museg/{config.run.name}/reward-{rank}",
+        "num_cpus": config.reward.cpus,
+        "runtime_env": {"env_vars": {"OMP_NUM_THREADS": "1"}},
+    }
+    return ray.remote(RewardWorker).options(**options).remote(config, rank)
