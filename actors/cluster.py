@@ -18,13 +18,13 @@ T = TypeVar("T")
 START_TIMEOUT_S = 900.0
 
 
-class DeadlineExceeded(UserError):
+class DeadlineError(UserError):
     """Something that a run waits for didn't come in time; the message names it and the knob."""
 
 
 @contextmanager
 def ray_session(config: Config) -> Iterator[None]:
-    """Connect to the cluster of `RAY_ADDRESS` (set by `ray job submit`), or start a local Ray and stop it at the end."""
+    """The cluster of `RAY_ADDRESS` (which `ray job submit` sets), or a local Ray that is stopped at the end."""
     environment = {"RAY_USAGE_STATS_ENABLED": "0"}
     if os.environ.get("RAY_ADDRESS"):
         ray.init(log_to_driver=False, namespace="museg", configure_logging=False)
@@ -72,13 +72,13 @@ async def within(seconds: float, what: str, awaitable: Awaitable[T]) -> T:
     """Await with a deadline that names what was waited for.
 
     Raises:
-        DeadlineExceeded: after `seconds`.
+        DeadlineError: after `seconds`.
     """
     try:
         async with asyncio.timeout(seconds):
             return await awaitable
     except TimeoutError as error:
-        raise DeadlineExceeded(f"{what} took longer than {seconds:g} s") from error
+        raise DeadlineError(f"{what} took longer than {seconds:g} s") from error
 
 
 async def all_of(refs: Sequence[Awaitable[Any]]) -> list[Any]:

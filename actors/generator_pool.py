@@ -23,7 +23,7 @@ class GeneratorPool:
         """Yield one group per request, in the order in which they finish.
 
         Raises:
-            DeadlineExceeded: no group came for `generation.timeout_s`.
+            DeadlineError: no group came for `generation.timeout_s`.
             RayError: a worker failed or died.
         """
         finished: asyncio.Queue[GeneratedGroup | RayError] = asyncio.Queue()
@@ -33,7 +33,9 @@ class GeneratorPool:
         ]
         try:
             for _ in requests:
-                group = await within(self.timeout_s, "the next group of completions (generation.timeout_s)", finished.get())
+                group = await within(
+                    self.timeout_s, "the next group of completions (generation.timeout_s)", finished.get()
+                )
                 if isinstance(group, RayError):
                     raise group
                 yield group

@@ -10,7 +10,7 @@ import ray
 from ray.actor import ActorHandle
 
 from actors.cluster import within
-from actors.learner import GroupStats, StepStats
+from actors.learner.stats import GroupStats, StepStats
 from museg.rollout.completions import Group
 
 
@@ -26,31 +26,32 @@ class LearnerGang:
         address, port = await within(self.timeout_s, "learner 0", self.ranks[0].rendezvous_address.remote())
         await self._on_all("the learners' process group", "connect", address, port)
 
-    async def accumulate(self, groups: Sequence[Group], clips: Sequence[ray.ObjectRef]) -> list[GroupStats]:
-        """Add the gradient of all groups of a step; the statistics come back in the order of `groups`.
+    async def learn(
+        self, groups: Sequence[Group], clips: Sequence[ray.ObjectRef]
+    ) -> tuple[list[GroupStats], StepStats]:
+        """One optimizer step on all groups of a step; their statistics come back in the order of `groups`.
 
-        Groups are dealt by length, longest first, so that the ranks finish together.
+        Groups are dealt by length, longest first, so that the ranks finish together. `accumulate` and `step` go out
+        at once: a rank that is done with its groups keeps the others company from within `step`.
         """
         order = sorted(range(len(groups)), key=lambda index: -_num_tokens(groups[index]))
         shares = [order[rank :: len(self.ranks)] for rank in range(len(self.ranks))]
-        calls = [
-            worker.accumulate.options(name="accumulate").remote(
-                [groups[index] for index in share], [clips[index] for index in share], len(groups)
-            )
+        accumulating = [
+            worker.accumulate.remote([groups[index] for index in share], [clips[index] for index in share], len(groups))
             for worker, share in zip(self.ranks, shares, strict=True)
         ]
-        stats_of_ranks = await within(self.timeout_s, "the learners' gradients (learner.timeout_s)", asyncio.gather(*calls))
+        stepping = [worker.step.remote() for worker in self.ranks]
+        stats_of_ranks, step_stats = await within(
+            self.timeout_s,
+            "the learners' step (learner.timeout_s)",
+            asyncio.gather(asyncio.gather(*accumulating), asyncio.gather(*stepping)),
+        )
         by_index = {
             index: stats
             for share, rank_stats in zip(shares, stats_of_ranks, strict=True)
             for index, stats in zip(share, rank_stats, strict=True)
         }
-        return [by_index[index] for index in range(len(groups))]
-
-    async def step(self) -> StepStats:
-        """Apply the accumulated gradient."""
-        stats: list[StepStats] = await self._on_all("the optimizer step", "step")
-        return stats[0]
+        return [by_index[index] for index in range(len(groups))], step_stats[0]
 
     async def save(self, checkpoint: Path) -> None:
         """Write `hf/` and `state/` into the folder."""
@@ -61,9 +62,9 @@ class LearnerGang:
         """Take up weights, optimizer, schedule and RNG of a checkpoint."""
         await self._on_all("reading the checkpoint's state", "load_state", checkpoint / "state")
 
-    async def _on_all(self, what: str, method: str, *args: object) -> list[StepStats]:
+    async def _on_all(self, what: str, method: str, *args: object) -> None:
         calls = [getattr(worker, method).remote(*args) for worker in self.ranks]
-        return list(await within(self.timeout_s, f"{what} (learner.timeout_s)", asyncio.gather(*calls)))
+        await within(self.timeout_s, f"{what} (learner.timeout_s)", asyncio.gather(*calls))
 
 
 def _num_tokens(group: Group) -> int:

@@ -6,7 +6,7 @@ import statistics
 import time
 from collections.abc import Iterator, Mapping, Sequence
 
-from actors.learner import GroupStats, StepStats
+from actors.learner.stats import GroupStats, StepStats
 from museg.rollout.completions import Group
 
 
@@ -30,7 +30,11 @@ class StepClock:
 
 
 def step_metrics(
-    step: int, groups: Sequence[Group], group_stats: Sequence[GroupStats], step_stats: StepStats, times: Mapping[str, float]
+    step: int,
+    groups: Sequence[Group],
+    group_stats: Sequence[GroupStats],
+    step_stats: StepStats,
+    times: Mapping[str, float],
 ) -> dict[str, float]:
     """The fixed keys of metrics.jsonl. `weights_version` is the version that the completions were sampled from."""
     completions = [completion for group in groups for completion in group.completions]

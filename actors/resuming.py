@@ -48,16 +48,22 @@ def starting_point(config: Config, run: RunDirectory) -> StartingPoint:
     if not run.config_file.exists():
         return StartingPoint(state=TrainerState(), checkpoint=None)
     if config.resume == "never":
-        raise ConfigError(f"{run.path} exists and resume=never: choose another run.name, or resume=auto to go on with it")
+        raise ConfigError(
+            f"{run.path} exists and resume=never: choose another run.name, or resume=auto to go on with it"
+        )
     _refuse_another_run(config, run)
     steps = run.checkpoint_steps()
-    return _from_checkpoint(run.checkpoint(steps[-1])) if steps else StartingPoint(state=TrainerState(), checkpoint=None)
+    return (
+        _from_checkpoint(run.checkpoint(steps[-1])) if steps else StartingPoint(state=TrainerState(), checkpoint=None)
+    )
 
 
 def _from_checkpoint(folder: Path) -> StartingPoint:
     file = folder / "trainer.json"
     if not STEP_FOLDER.fullmatch(folder.name) or not file.is_file():
-        raise ConfigError(f"resume={folder} isn't a checkpoint: name a folder such as runs/<name>/checkpoints/step-000100")
+        raise ConfigError(
+            f"resume={folder} isn't a checkpoint: name a folder such as runs/<name>/checkpoints/step-000100"
+        )
     return StartingPoint(state=TrainerState(**json.loads(file.read_text(encoding="utf-8"))), checkpoint=folder)
 
 

@@ -45,9 +45,7 @@ class RewardWorker:
             clip = decode_clip(self.video_root / sample.video, video=sample.video, budget=budget)
         except VideoError as error:
             return DecodeOutcome(video=sample.video, error=str(error), duration_s=0.0, num_frames=0), None
-        outcome = DecodeOutcome(
-            video=sample.video, error=None, duration_s=clip.duration_s, num_frames=len(clip.frames)
-        )
+        outcome = DecodeOutcome(video=sample.video, error=None, duration_s=clip.duration_s, num_frames=len(clip.frames))
         return outcome, clip
 
     def score(self, sample: Sample, texts: Sequence[str]) -> list[RewardBreakdown]:

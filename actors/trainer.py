@@ -72,8 +72,7 @@ class Trainer:
         clock.lap("generate")
         groups = [await scoring[key] for key in range(len(prompts))]
         clock.lap("reward")
-        group_stats = await self.learner.accumulate(groups, [prompt.clip for prompt in prompts])
-        step_stats = await self.learner.step()
+        group_stats, step_stats = await self.learner.learn(groups, [prompt.clip for prompt in prompts])
         clock.lap("learn")
         await self.weights.publish(version=step)
         clock.lap("sync")

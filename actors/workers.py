@@ -15,7 +15,8 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 from actors.cluster import START_TIMEOUT_S, has_gpus, within
 from actors.generation import GenerationWorker, generation_options
 from actors.generator_pool import GeneratorPool
-from actors.learner import LearnerWorker, learner_options
+from actors.learner.placement import learner_options
+from actors.learner.worker import LearnerWorker
 from actors.learner_gang import LearnerGang
 from actors.reward import RewardWorker
 from actors.reward_pool import RewardPool
@@ -46,7 +47,7 @@ async def start_workers(config: Config, placement: PlacementGroup) -> Workers:
     """Create all actors side by side and wait until each has loaded its engine.
 
     Raises:
-        DeadlineExceeded: the cluster didn't give the resources in time.
+        DeadlineError: the cluster didn't give the resources in time.
     """
     await within(START_TIMEOUT_S, "a place for the learner ranks (learner.ranks)", placement.ready())
     learners = [_learner(config, rank, placement) for rank in range(config.learner.ranks)]

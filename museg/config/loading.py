@@ -52,7 +52,9 @@ def _read_yaml(path: Path) -> DictConfig:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"config file '{path}' isn't YAML: {_first_line(error)}") from error
     if not isinstance(layer, DictConfig):
-        raise ConfigError(f"config file '{path}' must hold `section: {{key: value}}` pairs, not a {type(layer).__name__}")
+        raise ConfigError(
+            f"config file '{path}' must hold `section: {{key: value}}` pairs, not a {type(layer).__name__}"
+        )
     return layer
 
 
@@ -68,12 +70,19 @@ def _read_overrides(overrides: Sequence[str]) -> DictConfig:
 
 def _refuse_unknown_keys(layer: DictConfig, origin: str) -> None:
     valid = set(_schema_keys(Config))
+    sections = {key.rpartition(".")[0] for key in valid}
     plain = OmegaConf.to_container(layer)
-    for key in _layer_keys(cast(Mapping[str, object], plain), valid):
+    for key, value in _layer_items(cast(Mapping[str, object], plain), sections):
         if key not in valid:
-            # The last part decides: `grpo.group_sise`, and `group_size` without its section.
+            # `group_size` without its section has one answer; `grpo.group_sise` the nearest.
             by_name = [name for name in valid if name.rpartition(".")[2] == key.rpartition(".")[2]]
-            raise ConfigError(f"{origin}: unknown key '{key}'{_did_you_mean(key, by_name or sorted(valid), bool(by_name))}")
+            raise ConfigError(
+                f"{origin}: unknown key '{key}'{_did_you_mean(key, by_name or sorted(valid), bool(by_name))}"
+            )
+        if key in sections and not isinstance(value, Mapping):
+            raise ConfigError(
+                f"{origin}: {key} is a section of keys (such as {_first_key_of(key, valid)}), not {value!r}"
+            )
 
 
 def _schema_keys(schema: type, prefix: str = "") -> Iterator[str]:
@@ -85,13 +94,16 @@ def _schema_keys(schema: type, prefix: str = "") -> Iterator[str]:
             yield from _schema_keys(type(value), f"{prefix}{entry.name}.")
 
 
-def _layer_keys(layer: Mapping[str, object], valid: set[str], prefix: str = "") -> Iterator[str]:
-    sections = {key.rpartition(".")[0] for key in valid}
+def _layer_items(layer: Mapping[str, object], sections: set[str], prefix: str = "") -> Iterator[tuple[str, object]]:
     for name, value in layer.items():
         key = f"{prefix}{name}"
-        yield key
+        yield key, value
         if isinstance(value, Mapping) and key in sections:
-            yield from _layer_keys(value, valid, f"{key}.")
+            yield from _layer_items(value, sections, f"{key}.")
+
+
+def _first_key_of(section: str, valid: set[str]) -> str:
+    return min(key for key in valid if key.startswith(f"{section}."))
 
 
 def _did_you_mean(word: str, candidates: Sequence[str], certain: bool = False) -> str:

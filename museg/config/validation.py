@@ -62,7 +62,8 @@ def _generation(config: Config) -> Iterator[str]:
     for key, tokens in (("generation.max_tokens", generation.max_tokens), ("eval.max_tokens", config.eval.max_tokens)):
         yield from _at_least(key, tokens, 1)
         if tokens >= generation.max_model_len:
-            yield f"{key} ({tokens}) must be below generation.max_model_len ({generation.max_model_len}): the prompt needs room"
+            bound = f"generation.max_model_len ({generation.max_model_len})"
+            yield f"{key} ({tokens}) must be below {bound}: the prompt needs room"
 
 
 def _rewards(config: Config) -> Iterator[str]:
@@ -73,7 +74,8 @@ def _rewards(config: Config) -> Iterator[str]:
         yield "reward.functions is empty: name at least one reward, such as segment_matching"
     for name in config.reward.weights:
         if name not in config.reward.functions:
-            yield f"reward.weights names '{name}', which isn't among reward.functions ({', '.join(config.reward.functions)})"
+            functions = ", ".join(config.reward.functions)
+            yield f"reward.weights names '{name}', which isn't among reward.functions ({functions})"
 
 
 def _learner(config: Config) -> Iterator[str]:

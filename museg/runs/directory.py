@@ -1,6 +1,9 @@
 """The run directory: everything that a run leaves behind, in the places that other programs rely on.
 
-    runs/<name>/config.yaml  metrics.jsonl  rollouts/step-NNNNNN.jsonl  checkpoints/step-NNNNNN/{hf,state}  summary.json  report.html
+runs/<name>/
+    config.yaml   metrics.jsonl   summary.json   report.html
+    rollouts/step-NNNNNN.jsonl
+    checkpoints/step-NNNNNN/{hf,state,trainer.json}
 """
 
 from __future__ import annotations
