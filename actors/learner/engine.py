@@ -1,0 +1,118 @@
+"""DeepSpeed engines of one rank: the policy that trains, and the frozen reference."""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+from pathlib import Path
+
+import deepspeed
+import torch
+from deepspeed.accelerator import get_accelerator
+from transformers import Qwen2_5_VLForConditionalGeneration
+
+from museg.config.schema import Config, DType
+from museg.policy.loading import load_policy
+
+TORCH_DTYPES = {DType.float32: torch.float32, DType.bfloat16: torch.bfloat16}
+_MAX_REDUCE_BUCKET = 50_000_000
+"""Gradient elements that ranks reduce at once."""
+
+
+def join_ranks(config: Config, rank: int, address: str, port: int) -> None:
+    """Join the process group of all ranks: NCCL on CUDA, gloo on CPU. Blocks until the last rank has come."""
+    # DeepSpeed takes all of these from the environment, and Ray shows a rank only its own GPU.
+    os.environ.update(
+        RANK=str(rank), WORLD_SIZE=str(config.learner.ranks), LOCAL_RANK="0", MASTER_ADDR=address, MASTER_PORT=str(port)
+    )
+    get_accelerator().set_device(0)
+    deepspeed.init_distributed(
+        dist_backend="nccl" if torch.cuda.is_available() else "gloo",
+        auto_mpi_discovery=False,
+        timeout=timedelta(seconds=config.learner.timeout_s),
+        verbose=False,
+    )
+
+
+def build_policy_engine(config: Config) -> deepspeed.DeepSpeedEngine:
+    """The policy under torch's AdamW at the configured ZeRO stage; `backward`s add up until the next `step`."""
+    model = load_policy(
+        Path(config.model.path),
+        dtype=TORCH_DTYPES[config.model.dtype],
+        gradient_checkpointing=config.learner.gradient_checkpointing,
+    )
+    optimizer = torch.optim.AdamW(
+        model.parameters(),
+        lr=config.learner.lr,
+        betas=config.learner.betas,
+        weight_decay=config.learner.weight_decay,
+        fused=True,
+    )
+    engine, *_ = deepspeed.initialize(
+        model=model, optimizer=optimizer, config=training_config(config, model), dist_init_required=False
+    )
+    return engine
+
+
+def build_reference(config: Config) -> Qwen2_5_VLForConditionalGeneration | deepspeed.DeepSpeedEngine:
+    """The starting policy, frozen. Under ZeRO-3 its parameters are sharded over the ranks like the policy's."""
+    model = load_policy(Path(config.model.path), dtype=TORCH_DTYPES[config.model.dtype], gradient_checkpointing=False)
+    model = model.requires_grad_(False).eval()
+    if config.learner.zero_stage < 3:
+        return model.to(get_accelerator().current_device_name())
+    engine, *_ = deepspeed.initialize(model=model, config=_base_config(config, model), dist_init_required=False)
+    return engine.eval()
+
+
+def clip_at_step(engine: deepspeed.DeepSpeedEngine, config: Config) -> list[torch.Tensor] | None:
+    """Where DeepSpeed keeps the gradient's norm to itself (stage 0 in float32), clip in its stead.
+
+    Returns:
+        A list that every step adds its norm to, or None where `engine.get_global_grad_norm()` tells.
+    """
+    if not _clips_itself(config):
+        return None
+    norms: list[torch.Tensor] = []
+
+    def clip(optimizer: torch.optim.Optimizer, *_: object) -> None:
+        parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        norms.append(torch.nn.utils.clip_grad_norm_(parameters, config.learner.max_grad_norm))
+
+    engine.optimizer.register_step_pre_hook(clip)
+    return norms
+
+
+def _clips_itself(config: Config) -> bool:
+    return config.learner.zero_stage == 0 and config.model.dtype is DType.float32
+
+
+def training_config(config: Config, model: Qwen2_5_VLForConditionalGeneration) -> dict[str, object]:
+    """DeepSpeed's configuration for the policy."""
+    settings = _base_config(config, model)
+    if not _clips_itself(config):
+        settings["gradient_clipping"] = config.learner.max_grad_norm
+    if config.model.dtype is DType.bfloat16 and config.learner.zero_stage > 0:
+        # A step sums several groups; bfloat16 would swallow the small ones.
+        settings["data_types"] = {"grad_accum_dtype": "fp32"}
+    return settings
+
+
+def _base_config(config: Config, model: Qwen2_5_VLForConditionalGeneration) -> dict[str, object]:
+    stage, num_parameters = config.learner.zero_stage, sum(parameter.numel() for parameter in model.parameters())
+    zero: dict[str, object] = {
+        "stage": stage,
+        "overlap_comm": stage >= 2 and torch.cuda.is_available(),
+        "reduce_bucket_size": min(_MAX_REDUCE_BUCKET, num_parameters),
+    }
+    if stage == 3:
+        # Norms and biases stay whole on every rank: gathering them costs more than it saves.
+        zero["stage3_param_persistence_threshold"] = 10 * model.config.text_config.hidden_size
+    return {
+        "train_micro_batch_size_per_gpu": 1,
+        # A backward never ends a step: a rank may have any number of groups, and `step` alone applies them.
+        "managed_gradient_accumulation": False,
+        "zero_optimization": zero,
+        "bf16": {"enabled": config.model.dtype is DType.bfloat16},
+        "steps_per_print": None,
+        "log_level": "warning",
+    }

@@ -1,0 +1,39 @@
+"""What a learner rank asks of Ray: its name, its share of a node and its process's environment."""
+
+from __future__ import annotations
+
+from typing import TypedDict
+
+from actors.cluster import has_gpus
+from museg.config.schema import Config
+
+
+class ActorOptions(TypedDict):
+    """Keywords of Ray's `.options()`."""
+
+    name: str
+    num_cpus: float
+    num_gpus: float
+    runtime_env: dict[str, dict[str, str]]
+
+
+def learner_env(config: Config) -> dict[str, str]:
+    """Environment variables that must stand before a rank's process imports torch and DeepSpeed."""
+    environment = {"OMP_NUM_THREADS": str(config.learner.threads), "TOKENIZERS_PARALLELISM": "false"}
+    if not has_gpus():
+        # DeepSpeed otherwise guesses its device from what is installed beside it.
+        environment["DS_ACCELERATOR"] = "cpu"
+    return environment
+
+
+def learner_options(config: Config, rank: int, run: str) -> ActorOptions:
+    """Options of one rank:
+
+    ray.remote(LearnerWorker).options(**learner_options(config, rank, run)).remote(config, rank)
+    """
+    return ActorOptions(
+        name=f"museg/{run}/learner-{rank}",
+        num_cpus=config.learner.cpus,
+        num_gpus=1.0 if has_gpus() else 0.0,
+        runtime_env={"env_vars": learner_env(config)},
+    )

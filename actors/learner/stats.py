@@ -1,0 +1,54 @@
+"""What the learner tells of its work, and the error for work that went wrong."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from museg.errors import UserError
+
+
+class DivergedError(UserError):
+    """A loss or gradient that isn't finite; the message names the step and the group."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogprobGap:
+    """|learner's − engine's logprob| over one completion's tokens, in nats."""
+
+    mean: float
+    max: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupStats:
+    """One group's part of a step's metrics."""
+
+    loss: float
+    """The group's own GRPO loss; a step's loss is the mean over its groups."""
+    kl: float
+    """Estimated divergence from the starting policy, nats a token; 0 where `grpo.kl_beta` is 0."""
+    entropy: float
+    """Nats, mean over the group's tokens."""
+    clip_fraction: float
+    """Share of tokens whose ratio was clipped; 0 with one update a rollout."""
+    logprob_gap_mean: float
+    """Mean over the group's tokens of |learner's − engine's logprob|."""
+    logprob_gap_max: float
+    completion_gaps: tuple[LogprobGap, ...]
+    """The same of each completion, in the group's order."""
+    num_tokens: int
+    """Completion tokens of the group; prompt not counted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepStats:
+    """One optimizer step, the same on every rank but for `seconds`."""
+
+    step: int
+    """Optimizer steps done so far, this one included; resumed with the state."""
+    grad_norm: float
+    """Global L2 norm of the step's gradient before clipping."""
+    lr: float
+    """That this step used."""
+    seconds: float
+    """Of the optimizer step, reductions between ranks included."""

@@ -1,0 +1,195 @@
+"""`LearnerWorker`: one rank of the learner."""
+
+from __future__ import annotations
+
+import math
+import socket
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import ray
+import torch
+from ray.util import get_node_ip_address
+
+from actors.learner.checkpoint import gathered, load_state, save_hf, save_state
+from actors.learner.filler import filler_group
+from actors.learner.group_stats import group_stats
+from actors.learner.lockstep import Lockstep
+from actors.learner.schedule import learning_rate
+from actors.learner.stats import DivergedError, GroupStats, StepStats
+from actors.weight_sync.buckets import WeightBucket, bucketed, pack
+from museg.config.schema import Config
+from museg.grpo.losses import GRPOLoss, grpo_loss
+from museg.policy.inputs import PromptEncoder, vision_token_ids
+from museg.policy.logprobs import CompletionLogprobs, completion_logprobs
+from museg.policy.packing import pack_group
+from museg.rollout.completions import Group
+from museg.video.clip import VideoClip
+
+_MEND = "resume from a checkpoint with a lower learner.lr"
+
+
+class LearnerWorker:
+    """One rank of a DeepSpeed engine that trains the policy by GRPO, as a Ray actor.
+
+    Everything but `rendezvous_address` is collective: the trainer calls it on all ranks, in the same order. Only
+    `accumulate` may differ among ranks in its groups and in how often it is called between two `step`s.
+
+        address, port = ranks[0].rendezvous_address()
+        for rank in ranks: rank.connect(address, port)
+        for rank in ranks: rank.accumulate(groups_of[rank], clips_of[rank], num_groups)
+        for rank in ranks: rank.step()
+        for rank in ranks: rank.export_weights()      # rank 0 yields the buckets
+    """
+
+    def __init__(self, config: Config, rank: int) -> None:
+        self.config = config
+        self.rank = rank
+        torch.set_num_threads(config.learner.threads)
+        torch.manual_seed(config.seed)
+        torch.use_deterministic_algorithms(config.deterministic)
+
+    def rendezvous_address(self) -> tuple[str, int]:
+        """Address of this rank's node and a port that is free there now; asked of rank 0."""
+        with socket.socket() as probe:
+            probe.bind(("", 0))
+            return get_node_ip_address(), probe.getsockname()[1]
+
+    def connect(self, address: str, port: int) -> None:
+        """Join the other ranks, load the policy and, where `grpo.kl_beta` is above 0, the reference."""
+        # Here, because the driver imports this class and has no use for DeepSpeed.
+        from actors.learner.engine import TORCH_DTYPES, build_policy_engine, build_reference, clip_at_step, join_ranks
+
+        config = self.config
+        join_ranks(config, self.rank, address, port)
+        self.encoder = PromptEncoder.from_folder(Path(config.model.path), dtype=TORCH_DTYPES[config.model.dtype])
+        self.forbidden_token_ids = vision_token_ids(self.encoder.tokenizer)
+        self.engine = build_policy_engine(config)
+        self.reference = build_reference(config) if config.grpo.kl_beta > 0 else None
+        self.stage_0_norms = clip_at_step(self.engine, config)
+        # From ZeRO-2 on, every group is an exchange with all ranks.
+        self.lockstep = Lockstep() if config.learner.zero_stage >= 2 and config.learner.ranks > 1 else None
+        self.num_accumulated = 0
+
+    def accumulate(
+        self, groups: Sequence[Group], clips: Sequence[VideoClip | ray.ObjectRef], num_groups: int
+    ) -> list[GroupStats]:
+        """Add some groups' share of a step's gradient: that of the mean loss over all `num_groups` of its groups.
+
+        However the groups are spread over the ranks and over calls, the sum is the same. From ZeRO-2 on, a call returns
+        only as the other ranks come along, with groups of their own or with fillers in `step`.
+
+        Args:
+            groups: this rank's, may be none.
+            clips: the groups' videos, or references to them.
+            num_groups: groups of this step on all ranks together.
+
+        Returns:
+            One entry a group, in order.
+
+        Raises:
+            DivergedError: a group's loss isn't finite; nothing of it was added.
+        """
+        stats = []
+        for group, clip in zip(groups, clips, strict=True):
+            if self.lockstep is not None:
+                self.lockstep.any_has_group(True)
+            loaded = ray.get(clip) if isinstance(clip, ray.ObjectRef) else clip
+            stats.append(self._add_group(group, loaded, weight=1.0 / num_groups))
+        return stats
+
+    def step(self) -> StepStats:
+        """Apply the accumulated gradient, clipped, at this step's learning rate.
+
+        Raises:
+            DivergedError: the gradient isn't finite; the weights of this learner are lost then, unless it runs stage 0.
+        """
+        self._fill_in()
+        started = time.perf_counter()
+        step = self.engine.global_steps + 1
+        lr = learning_rate(self.config.learner, step, self.config.grpo.steps)
+        for parameters in self.engine.optimizer.param_groups:
+            parameters["lr"] = lr
+        self.engine.step()
+        self.num_accumulated = 0
+        norm = self.stage_0_norms.pop() if self.stage_0_norms is not None else self.engine.get_global_grad_norm()
+        stats = StepStats(step=step, grad_norm=float(norm), lr=lr, seconds=time.perf_counter() - started)
+        if not math.isfinite(stats.grad_norm):
+            raise DivergedError(f"step {step}: the gradient's norm is {stats.grad_norm}: {_MEND}")
+        return stats
+
+    def export_weights(self) -> Iterator[WeightBucket]:
+        """The policy's weights under their Hugging Face names, in buckets of about `sync.bucket_mib`.
+
+        All ranks run it to its end; rank 0 alone yields. Under ZeRO-3 one bucket at a time is whole, on every rank.
+        """
+        parameters = self.engine.module.named_parameters()
+        for run in bucketed(parameters, self.config.sync.bucket_mib * 1024**2):
+            with gathered(self.engine, run):
+                if self.rank == 0:
+                    yield pack(run)
+
+    def save_hf(self, path: Path) -> None:
+        """Write the policy as a Hugging Face folder that transformers and vLLM load."""
+        save_hf(self.engine, Path(self.config.model.path), path)
+
+    def save_state(self, path: Path) -> None:
+        """Write all that `load_state` needs to go on as if nothing had happened."""
+        save_state(self.engine, path)
+
+    def load_state(self, path: Path) -> None:
+        """Take up a saved state: weights, optimizer, step count, random states.
+
+        Raises:
+            ModelError: the folder isn't a complete state for this number of ranks.
+        """
+        load_state(self.engine, path)
+
+    def __repr__(self) -> str:
+        return f"learner-{self.rank}"
+
+    def _fill_in(self) -> None:
+        """Go along with ranks that have groups left, and take part in the reduction even without a group of its own."""
+        if self.lockstep is not None:
+            while self.lockstep.any_has_group(False):
+                self._add_filler()
+        elif self.num_accumulated == 0:
+            self._add_filler()
+
+    def _add_filler(self) -> None:
+        group, clip = filler_group(self.encoder.tokenizer.eos_token_id)
+        self._add_group(group, clip, weight=0.0)
+
+    def _add_group(self, group: Group, clip: VideoClip, weight: float) -> GroupStats:
+        loss, policy = self._forward(group, clip)
+        stats = group_stats(group, loss, policy)
+        if not math.isfinite(stats.loss):
+            raise DivergedError(
+                f"step {self.engine.global_steps + 1}, group of sample {group.sample.idx} ({group.sample.video}): "
+                f"the loss is {stats.loss}: {_MEND}"
+            )
+        # DeepSpeed divides the ranks' sum by their number.
+        self.engine.backward(loss.loss * (weight * self.config.learner.ranks), scale_wrt_gas=False)
+        self.num_accumulated += 1
+        return stats
+
+    def _forward(self, group: Group, clip: VideoClip) -> tuple[GRPOLoss, CompletionLogprobs]:
+        prompt = self.encoder.encode(group.prompt, clip)
+        packed = pack_group(prompt, [completion.token_ids for completion in group.completions]).to(self.engine.device)
+        temperature, forbidden = self.config.generation.temperature, self.forbidden_token_ids
+        reference = None
+        if self.reference is not None:
+            with torch.no_grad():
+                reference = completion_logprobs(
+                    self.reference, packed, temperature=temperature, forbidden_token_ids=forbidden
+                )
+        policy = completion_logprobs(self.engine, packed, temperature=temperature, forbidden_token_ids=forbidden)
+        loss = grpo_loss(
+            logprobs=policy.logprobs,
+            mask=policy.mask,
+            advantages=torch.tensor(group.advantages, device=self.engine.device),
+            kl_beta=self.config.grpo.kl_beta,
+            reference_logprobs=None if reference is None else reference.logprobs,
+        )
+        return loss, policy
