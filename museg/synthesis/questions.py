@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 DESCRIPTIONS: dict[str, tuple[str, ...]] = {
-    "street": ("a city street", "bicycles and cars in a street"),
-    "man": ("a man talking in a car", "a man with a bow tie"),
+    "street": ("a city street", "a street with bicycles"),
+    "man": ("a man talking in a car", "a man sitting in a car"),
     "rabbit": ("a cartoon rabbit", "an animated rabbit on the grass"),
 }
 """Content shown → how a question may name it. Few words: a tiny tokenizer is trained on them."""
