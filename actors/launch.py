@@ -14,7 +14,7 @@ from transformers import AutoProcessor
 
 from actors.cluster import ray_session
 from actors.evaluation import Evaluator
-from actors.progress import ProgressDisplay, result_table
+from actors.progress import ProgressDisplay, show_result
 from actors.prompt_source import PromptSource
 from actors.resuming import StartingPoint, starting_point
 from actors.stopping import StopSignal
@@ -30,7 +30,7 @@ from museg.policy.loading import check_model_folder
 from museg.rewards.scoring import check_reward_names
 from museg.runs.directory import RunDirectory
 from museg.runs.report import write_report
-from museg.runs.summary import Status, Summary, first_and_last_reward
+from museg.runs.summary import Status, Summary, first_and_last_reward, read_summary
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +59,10 @@ def run_training(config: Config, console: Console) -> Summary:
     run = RunDirectory(Path(config.run.root) / config.run.name)
     inputs = Inputs.read(config)
     start = starting_point(config, run)
+    if start.state.step >= config.grpo.steps and (summary := read_summary(run)) and summary.status == "completed":
+        console.print(f"{run.path} is already complete; run.name=… starts another run", soft_wrap=True)
+        show_result(run, summary, console)
+        return summary
     with ray_session(config), learner_placement(config) as placement:
         return asyncio.run(_run(config, run, inputs, start, placement, console))
 
@@ -160,12 +164,8 @@ def _sum_up(trainer: Trainer, outcome: Outcome, console: Console) -> Summary:
         error=outcome.error,
     )
     trainer.run.write_summary(summary.as_json())
-    report = write_report(trainer.run)
-    if outcome.eval_after:
-        console.print(result_table(outcome.eval_before, outcome.eval_after))
-    console.print(f"report      {report}", highlight=False, soft_wrap=True)
-    if steps := trainer.run.checkpoint_steps():
-        console.print(f"checkpoint  {trainer.run.checkpoint(steps[-1]) / 'hf'}", highlight=False, soft_wrap=True)
+    write_report(trainer.run)
+    show_result(trainer.run, summary, console)
     return summary
 
 

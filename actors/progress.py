@@ -10,6 +10,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from museg.runs.directory import RunDirectory
+from museg.runs.summary import Summary
+
 TIME_SPLIT = ("wait_video", "generate", "reward", "learn", "sync")
 
 
@@ -66,8 +69,21 @@ class ProgressDisplay:
         self.console.print(f"[{self.run_name}] {message}", markup=False, highlight=False, soft_wrap=True)
 
 
-def result_table(before: Mapping[str, float], after: Mapping[str, float]) -> Table:
-    """Before, after and blind, for the end of a run."""
+def show_result(run: RunDirectory, summary: Summary, console: Console) -> None:
+    """The end of a run: before, after and blind, and where report and checkpoint are."""
+    if summary.eval_after:
+        console.print(_result_table(summary.eval_before, summary.eval_after))
+    lines = [("status", f"{summary.status} after {summary.steps} steps, {summary.wall_s:.0f} s")]
+    lines += (
+        [("skipped", f"{len(summary.videos_skipped)} videos: see {run.summary_file}")] if summary.videos_skipped else []
+    )
+    lines += [("report", str(run.report_file))]
+    lines += [("checkpoint", str(run.checkpoint(step) / "hf")) for step in run.checkpoint_steps()[-1:]]
+    for name, text in lines:
+        console.print(f"{name:<11} {text}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _result_table(before: Mapping[str, float], after: Mapping[str, float]) -> Table:
     table = Table(title="held-out evaluation")
     for heading in ("metric", "before", "after", "gain", "blind, after"):
         table.add_column(heading, justify="left" if heading == "metric" else "right")

@@ -43,7 +43,7 @@ class PromptSource:
         self.samples = list(samples)
         self.chat_format = chat_format
         self.reward_workers = reward_workers
-        self.budget = FrameBudget.from_config(config.video)
+        self.budget = FrameBudget.from_config(config.video, evaluation=False)
         self.videos_skipped = dict(videos_skipped)
         """Video → why it was skipped."""
         self._num_drawn = 0

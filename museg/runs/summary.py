@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal
+
+from museg.runs.directory import RunDirectory
 
 Status = Literal["completed", "interrupted", "failed"]
 
@@ -32,6 +35,13 @@ class Summary:
 
     def as_json(self) -> dict[str, object]:
         return asdict(self)
+
+
+def read_summary(run: RunDirectory) -> Summary | None:
+    """The summary that a run left, None while it has left none."""
+    if not run.summary_file.is_file():
+        return None
+    return Summary(**json.loads(run.summary_file.read_text(encoding="utf-8")))
 
 
 def first_and_last_reward(metrics: Sequence[Mapping[str, object]]) -> tuple[float | None, float | None]:
