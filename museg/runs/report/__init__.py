@@ -1,0 +1,5 @@
+"""The run report: one self-contained HTML page of what a run did."""
+
+from museg.runs.report.page import write_report
+
+__all__ = ["write_report"]

@@ -1,0 +1,123 @@
+"""What a run has left on record so far, read back and typed for the report."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import yaml
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from museg.errors import DataError
+from museg.runs.directory import RunDirectory
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRecord:
+    """A run's configuration, its steps and, once it has stopped, its summary; `None` where nothing is known yet."""
+
+    name: str
+    status: str
+    """`completed`, `interrupted` or `failed` by its summary; `running` where there is none, or steps after it."""
+    error: str | None
+    """Why it failed."""
+    config_yaml: str
+    num_planned_steps: int | None
+    metrics: tuple[Mapping[str, float], ...]
+    """The numbers of `metrics.jsonl`, one mapping a step, in order of steps."""
+    eval_before: Mapping[str, float]
+    eval_after: Mapping[str, float]
+    reward_first: float | None
+    reward_last: float | None
+    wall_s: float | None
+    """By the summary; while running, the sum of the steps."""
+    restarts: int | None
+    videos_skipped: Mapping[str, str] | None
+    """Video → why it was skipped."""
+
+    @property
+    def num_steps(self) -> int:
+        """Steps that have finished."""
+        return int(self.metrics[-1]["step"]) if self.metrics else 0
+
+
+def read_record(run: RunDirectory) -> RunRecord:
+    """The record of `run`, finished or not.
+
+    Raises:
+        DataError: the folder isn't a run directory, or one of its files is damaged.
+    """
+    if not run.config_file.is_file():
+        raise DataError(
+            f"'{run.path}' isn't a run directory: it has no config.yaml; name a folder like runs/quickstart"
+        )
+    metrics = _read_metrics(run)
+    summary = _read_summary(run)
+    before = _numbers(summary.get("eval_before"))
+    if metrics and metrics[-1]["step"] > (_number(summary, "steps") or 0):
+        # The summary, if any, is of an earlier life of a resumed run.
+        summary = {}
+    wall_s = _number(summary, "wall_s")
+    if wall_s is None and metrics:
+        wall_s = sum(row.get("time/step_s", 0.0) for row in metrics)
+    restarts, skipped, error = _number(summary, "restarts"), summary.get("videos_skipped"), summary.get("error")
+    config_yaml = run.config_file.read_text(encoding="utf-8")
+    return RunRecord(
+        name=run.path.resolve().name,
+        status=str(summary.get("status", "running")),
+        error=None if error is None else str(error),
+        config_yaml=config_yaml,
+        num_planned_steps=_planned_steps(run, config_yaml),
+        metrics=metrics,
+        eval_before=before,
+        eval_after=_numbers(summary.get("eval_after")),
+        reward_first=_number(summary, "reward_first"),
+        reward_last=_number(summary, "reward_last"),
+        wall_s=wall_s,
+        restarts=None if restarts is None else int(restarts),
+        videos_skipped={str(k): str(v) for k, v in skipped.items()} if isinstance(skipped, Mapping) else None,
+    )
+
+
+def _read_metrics(run: RunDirectory) -> tuple[Mapping[str, float], ...]:
+    rows = [_numbers(row) for row in run.read_metrics()]
+    for number, row in enumerate(rows, 1):
+        if "step" not in row:
+            raise DataError(f"{run.metrics_file}, line {number}: no step; remove the line to go on")
+    return tuple(sorted(rows, key=lambda row: row["step"]))
+
+
+def _read_summary(run: RunDirectory) -> Mapping[str, object]:
+    if not run.summary_file.is_file():
+        return {}
+    try:
+        summary = json.loads(run.summary_file.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise DataError(f"{run.summary_file} isn't JSON ({error}); remove it to report without a summary") from error
+    if not isinstance(summary, dict):
+        raise DataError(f"{run.summary_file} must hold one JSON object; remove it to report without a summary")
+    return summary
+
+
+def _planned_steps(run: RunDirectory, config_yaml: str) -> int | None:
+    try:
+        steps = OmegaConf.select(OmegaConf.create(config_yaml), "grpo.steps")
+    except (OmegaConfBaseException, yaml.YAMLError) as error:
+        raise DataError(f"{run.config_file} isn't YAML ({str(error).splitlines()[0]}); mend it by hand") from error
+    return steps if isinstance(steps, int) else None
+
+
+def _numbers(row: object) -> dict[str, float]:
+    """The numeric entries of a JSON object (none, if it isn't one)."""
+    items = row.items() if isinstance(row, Mapping) else ()
+    return {str(key): float(value) for key, value in items if _is_number(value)}
+
+
+def _number(row: Mapping[str, object], key: str) -> float | None:
+    return _numbers(row).get(key)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
