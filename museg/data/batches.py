@@ -32,7 +32,7 @@ def replacement(num_samples: int, step: int, seed: int, tried: Collection[int]) 
     """The sample that stands in at `step` (counted from 0) for one whose video can't be read.
 
     It is the first of the step's reserve, a seeded permutation of all samples, that isn't in `tried`: the step's batch
-    and the replacements that it has taken so far. It doesn't depend on what other steps met, so a resumed run repeats it.
+    and the replacements that it has taken so far. What other steps met doesn't matter, so a resumed run repeats it.
 
     Raises DataError if every sample was tried.
     """

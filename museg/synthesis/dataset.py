@@ -68,19 +68,24 @@ def synthesize(
     a folder that isn't a data set, never. Raises DataError.
     """
     settings.validate()
+    if workers is not None and workers < 1:
+        raise DataError(f"data synth: workers must be at least 1 (got {workers})")
     manifest = {"version": VERSION, "settings": asdict(settings)}
     output = output.absolute()
     if _holds(output, manifest, force):
         return SyntheticData.at(output, reused=True)
     find_clips()
-    output.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{output.name}-", dir=output.parent) as scratch:
-        fresh = Path(scratch) / "data"
-        _write(settings, fresh, workers)
-        (fresh / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
-        if output.exists():
-            os.rename(output, Path(scratch) / "replaced")
-        os.rename(fresh, output)
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{output.name}-", dir=output.parent) as scratch:
+            fresh = Path(scratch) / "data"
+            _write(settings, fresh, workers)
+            (fresh / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
+            if output.exists():
+                os.rename(output, Path(scratch) / "replaced")
+            os.rename(fresh, output)
+    except OSError as error:
+        raise DataError(f"data synth: can't write {output} ({error}): choose another --output or make room") from error
     return SyntheticData.at(output, reused=False)
 
 

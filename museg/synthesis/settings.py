@@ -60,6 +60,11 @@ class SynthesisSettings:
             raise DataError(
                 f"data synth: durations must be 1 <= min <= max (got {self.min_duration_s} and {self.max_duration_s} s)"
             )
+        if self.fps < 1 or min(self.width, self.height) < 16 or self.width % 2 or self.height % 2:
+            raise DataError(
+                "data synth: videos need at least 1 frame a second and even sides of at least 16 pixels "
+                f"(got {self.fps} fps, {self.width} x {self.height})"
+            )
         if not 0 <= self.several_share <= 1:
             raise DataError(f"data synth: several_share must lie in [0, 1] (got {self.several_share})")
         for name, split in self.splits().items():
