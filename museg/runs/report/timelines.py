@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from matplotlib.ticker import MaxNLocator
 
 from museg.data.samples import Segment
-from museg.rewards.answers import parse_segments
+from museg.rewards.answers import predicted_segments
 from museg.runs.report.groups import ChosenGroup, RecordedCompletion
 
 UNKNOWN_DURATION_MARGIN = 1.25
@@ -59,14 +58,14 @@ def build_timeline(chosen: ChosenGroup) -> Timeline:
         ticks=_ticks(end_s),
         annotated=_bars(group.solution, end_s),
         tracks=tuple(
-            Track(completion=completion, bars=_bars(parse_segments(completion.text) or (), end_s))
+            Track(completion=completion, bars=_bars(predicted_segments(completion.text), end_s))
             for completion in group.completions
         ),
     )
 
 
 def _bars(segments: Iterable[Segment], end_s: float) -> tuple[Bar, ...]:
-    return tuple(_bar(start, end, end_s) for start, end in segments if math.isfinite(start) and not math.isnan(end))
+    return tuple(_bar(start, end, end_s) for start, end in segments)
 
 
 def _bar(start_s: float, end_s: float, axis_end_s: float) -> Bar:
