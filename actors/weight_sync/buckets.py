@@ -27,9 +27,7 @@ class WeightBucket:
         return sum(array.nbytes for array in self.arrays)
 
 
-def bucketed(
-    named_parameters: Iterable[NamedParameter], bucket_bytes: int
-) -> Iterator[list[NamedParameter]]:
+def bucketed(named_parameters: Iterable[NamedParameter], bucket_bytes: int) -> Iterator[list[NamedParameter]]:
     """Cuts the parameters, in their own order, into runs of at most `bucket_bytes` of float32.
 
     Names and sizes alone decide the cuts, and ZeRO-3 partitions are counted at their full size: every rank
@@ -45,7 +43,7 @@ def bucketed(
     run: list[NamedParameter] = []
     run_bytes = 0
     for name, parameter in named_parameters:
-        num_bytes = _full_size(parameter) * _BYTES_PER_VALUE
+        num_bytes = full_shape(parameter).numel() * _BYTES_PER_VALUE
         if run and run_bytes + num_bytes > bucket_bytes:
             yield run
             run, run_bytes = [], 0
@@ -59,13 +57,11 @@ def pack(run: Sequence[NamedParameter]) -> WeightBucket:
     """The run's current values. Float32 parameters on CPU aren't copied: send the bucket before they change."""
     return WeightBucket(
         names=tuple(name for name, _ in run),
-        arrays=tuple(
-            tensor.detach().to(device="cpu", dtype=torch.float32).contiguous().numpy()
-            for _, tensor in run
-        ),
+        arrays=tuple(tensor.detach().to(device="cpu", dtype=torch.float32).contiguous().numpy() for _, tensor in run),
     )
 
 
-def _full_size(parameter: torch.Tensor) -> int:
-    # DeepSpeed ZeRO-3 leaves an empty tensor in place of a parameter and notes its true size beside it.
-    return int(getattr(parameter, "ds_numel", parameter.numel()))
+def full_shape(parameter: torch.Tensor) -> torch.Size:
+    """Shape of the whole parameter, also while DeepSpeed ZeRO-3 holds it in parts."""
+    # It leaves an empty tensor in place of the parameter and notes its true shape beside it.
+    return torch.Size(getattr(parameter, "ds_shape", parameter.shape))

@@ -1,0 +1,7 @@
+"""Generation workers: vLLM engines that sample the policy's completions. Importing this doesn't load vLLM."""
+
+from actors.generation.placement import generation_env, generation_options
+from actors.generation.requests import GeneratedGroup, GenerationRequest
+from actors.generation.worker import GenerationWorker
+
+__all__ = ["GeneratedGroup", "GenerationRequest", "GenerationWorker", "generation_env", "generation_options"]

@@ -1,0 +1,157 @@
+"""vLLM in this process: prompts with clips in, groups of completions out, and new weights in between."""
+
+from __future__ import annotations
+
+import gc
+import itertools
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Final, Literal
+
+from vllm import LLMEngine, RequestOutput, SamplingParams
+from vllm.exceptions import VLLMValidationError
+from vllm.inputs import EngineInput
+from vllm.outputs import CompletionOutput
+from vllm.renderers.inputs.preprocess import parse_model_prompt
+from vllm.sampling_params import RequestOutputKind
+
+from actors.generation.engine_start import start_engine
+from actors.generation.requests import GeneratedGroup, GenerationRequest
+from actors.weight_sync.object_store import missing_parameters
+from museg.config.schema import Config
+from museg.errors import ModelError
+from museg.policy.inputs import engine_video_input, vision_token_ids
+from museg.rollout.completions import Completion
+from museg.video.clip import VideoClip
+
+_FINISH_REASONS: Final[Mapping[str, Literal["stop", "length"]]] = {"stop": "stop", "length": "length"}
+
+
+class SamplingEngine:
+    """One vLLM engine and the version of the weights in it."""
+
+    def __init__(self, config: Config) -> None:
+        """Load `model.path`, as weights version 0.
+
+        Raises:
+            ModelError: the folder isn't a complete Qwen2.5-VL model.
+            ConfigError: vLLM refuses the combination of settings.
+        """
+        self.weights_version = 0
+        # What has been imported stays: without it, vLLM's own collections while it starts are ten times as fast.
+        gc.freeze()
+        self._engine: LLMEngine = start_engine(config)
+        self._tokenizer = self._engine.get_tokenizer()
+        self._forbidden = dict.fromkeys(vision_token_ids(self._tokenizer), -math.inf)
+        self._context = config.generation.max_model_len
+        self._request_ids = itertools.count()
+        self._session_open = False
+        self._whole = True
+
+    def generate(self, requests: Iterable[GenerationRequest]) -> Iterator[GeneratedGroup]:
+        """Yield one group per request, in the order in which they finish. Requests carry their clips, no references.
+
+        Raises:
+            ModelError: a prompt and its completion don't fit into the context.
+        """
+        if not self._whole:
+            raise RuntimeError(f"weights version {self.weights_version} is being replaced: finish_weight_update first")
+        running: dict[str, int] = {}
+        try:
+            for request in requests:
+                running[self._add(request)] = request.key
+            while running:
+                for output in self._engine.step():
+                    yield self._group(running.pop(output.request_id), output)
+        finally:
+            # Whoever stopped listening, or failed, leaves an idle engine.
+            self._engine.abort_request(list(running))
+
+    def init_weight_transfer(self, init_info: Mapping[str, object]) -> None:
+        """Prepare vLLM's weight transfer engine, as its backend asks for."""
+        self._on_workers("init_weight_transfer_engine", init_info=dict(init_info))
+
+    def begin_weight_update(self) -> None:
+        """Lay the model out for new weights. An update that was never finished is given up."""
+        if self._session_open:
+            self._on_workers("finish_weight_update")
+        self._whole, self._session_open = False, True
+        self._on_workers("start_weight_update")
+
+    def load_weights(self, update_info: Mapping[str, object]) -> None:
+        """Take one part of the new weights, in the form that the transfer backend asks for."""
+        self._on_workers("update_weights", update_info=dict(update_info))
+
+    def finish_weight_update(self, version: int) -> None:
+        """Switch to the new weights and drop everything that was computed with the old ones.
+
+        Raises:
+            RuntimeError: some parameters never came; only a whole update mends that.
+        """
+        self._on_workers("finish_weight_update")
+        self._session_open = False
+        if missing := set().union(*self._engine.collective_rpc(missing_parameters)):
+            raise RuntimeError(f"weights version {version} lacks {len(missing)} parameters, such as {min(missing)}")
+        # vLLM keeps all three over an update: attention states, processed videos, outputs of the vision tower.
+        if not self._engine.reset_prefix_cache():
+            raise RuntimeError("requests are running on the weights that were just replaced")
+        self._engine.reset_mm_cache()
+        self._engine.reset_encoder_cache()
+        self._engine.set_weight_version(str(version))
+        self.weights_version, self._whole = version, True
+
+    def _on_workers(self, method: str, **kwargs: object) -> None:
+        self._engine.collective_rpc(method, kwargs=kwargs)
+
+    def _add(self, request: GenerationRequest) -> str:
+        assert isinstance(request.clip, VideoClip)
+        request_id = str(next(self._request_ids))
+        rendered = self._render(request.prompt, request.clip)
+        sampling = request.sampling
+        self._refuse_overlong(request.clip, len(rendered["prompt_token_ids"]), sampling.max_tokens)
+        parameters = SamplingParams(
+            n=sampling.num_completions,
+            seed=request.seed,
+            temperature=sampling.temperature,
+            top_p=sampling.top_p,
+            max_tokens=sampling.max_tokens,
+            logit_bias=self._forbidden,
+            # The sampled token's own, without any others.
+            logprobs=0,
+            flat_logprobs=True,
+            # Text is decoded once, at the end.
+            detokenize=False,
+            output_kind=RequestOutputKind.FINAL_ONLY,
+        )
+        self._engine.add_request(request_id, rendered, parameters)
+        return request_id
+
+    def _render(self, prompt: str, clip: VideoClip) -> EngineInput:
+        parsed = parse_model_prompt(
+            self._engine.model_config, {"prompt": prompt, "multi_modal_data": {"video": [engine_video_input(clip)]}}
+        )
+        try:
+            (rendered,) = self._engine.renderer.render_cmpl([parsed])
+        except VLLMValidationError as error:
+            raise ModelError(f"the prompt about {clip.video} can't be given to the model: {error}") from error
+        return rendered
+
+    def _refuse_overlong(self, clip: VideoClip, num_prompt_tokens: int, max_tokens: int) -> None:
+        if num_prompt_tokens + max_tokens > self._context:
+            raise ModelError(
+                f"the prompt about {clip.video} has {num_prompt_tokens} tokens and its completion up to {max_tokens}, "
+                f"over generation.max_model_len ({self._context}): raise it, or lower video.total_pixels or max_tokens"
+            )
+
+    def _group(self, key: int, output: RequestOutput) -> GeneratedGroup:
+        return GeneratedGroup(key=key, completions=tuple(self._completion(completion) for completion in output.outputs))
+
+    def _completion(self, output: CompletionOutput) -> Completion:
+        token_ids = tuple(output.token_ids)
+        return Completion(
+            token_ids=token_ids,
+            logprobs=tuple(output.logprobs.logprobs),
+            text=self._tokenizer.decode(token_ids, skip_special_tokens=True),
+            finish_reason=_FINISH_REASONS[output.finish_reason],
+            weights_version=self.weights_version,
+        )

@@ -1,0 +1,116 @@
+"""How vLLM is set up: exact logprobs and repeatable samples first, then a quick start."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from vllm import EngineArgs, LLMEngine
+from vllm.config import VllmConfig, WeightTransferConfig
+from vllm.v1.executor import Executor
+
+from actors.weight_sync import object_store
+from museg.config.schema import Config, SyncBackend
+from museg.errors import ConfigError
+from museg.policy.inputs import ENGINE_PROCESSOR_KWARGS
+from museg.policy.loading import check_model_folder
+
+_MAX_SEQUENCES = 256
+"""Completions that grow side by side; more wait."""
+_CPU_BATCH_TOKENS = 8192
+_CPU_BLOCK_TOKENS = 32
+"""Tokens of a KV block, the fewest that vLLM's CPU kernels like: a group shares its prompt in whole blocks."""
+
+
+def start_engine(config: Config) -> LLMEngine:
+    """Load `model.path` into an engine in this process.
+
+    Raises:
+        ModelError: the folder isn't a complete Qwen2.5-VL model.
+        ConfigError: vLLM refuses the combination of settings.
+    """
+    check_model_folder(Path(config.model.path))
+    object_store.register()
+    try:
+        vllm_config = _vllm_config(config)
+        return LLMEngine(
+            vllm_config=vllm_config,
+            executor_class=Executor.get_class(vllm_config),
+            log_stats=False,
+            multiprocess_mode=False,
+        )
+    except ValueError as error:
+        raise ConfigError(
+            f"vLLM can't run model.path {config.model.path} with the keys of `generation`: {_one_line(error)}"
+        ) from error
+
+
+def _vllm_config(config: Config) -> VllmConfig:
+    on_cuda = torch.cuda.is_available()
+    arguments = EngineArgs(**_arguments(config, on_cuda), **(_cuda(config) if on_cuda else _cpu(config)))
+    vllm_config: VllmConfig = arguments.create_engine_config()
+    if not on_cuda:
+        # A full encoder cache would cut a prompt before its video, and a seeded request can't go on from there on CPU.
+        everything = _MAX_SEQUENCES * config.generation.max_model_len
+        vllm_config.scheduler_config.max_num_encoder_input_tokens = everything
+        vllm_config.scheduler_config.encoder_cache_size = everything
+    return vllm_config
+
+
+def _arguments(config: Config, on_cuda: bool) -> dict[str, object]:
+    generation = config.generation
+    return {
+        "model": config.model.path,
+        "dtype": config.model.dtype.value,
+        "seed": config.seed,
+        "max_model_len": generation.max_model_len,
+        "max_num_seqs": _MAX_SEQUENCES,
+        "tensor_parallel_size": generation.tensor_parallel_size,
+        "enable_prefix_caching": True,
+        # Of the distribution that was sampled from: temperature and forbidden tokens applied.
+        "logprobs_mode": "processed_logprobs",
+        "limit_mm_per_prompt": {"image": 0, "video": 1},
+        "mm_processor_kwargs": dict(ENGINE_PROCESSOR_KWARGS),
+        # A clip comes once per weights version: keeping processed ones would only cost memory.
+        "mm_processor_cache_gb": 0,
+        "weight_transfer_config": WeightTransferConfig(backend=_transfer_backend(config, on_cuda)),
+        "disable_log_stats": True,
+    }
+
+
+def _cuda(config: Config) -> dict[str, object]:
+    return {
+        "gpu_memory_utilization": config.generation.gpu_memory_utilization,
+        "enforce_eager": config.generation.enforce_eager,
+    }
+
+
+def _cpu(config: Config) -> dict[str, object]:
+    return {
+        # Both together skip the profiling run.
+        "enforce_eager": True,
+        "kv_cache_memory_bytes": int(config.generation.kv_cache_gib * 1024**3),
+        "skip_mm_profiling": True,
+        "block_size": _CPU_BLOCK_TOKENS,
+        # A prompt is computed in one piece: on CPU a seeded request fails on a chunked one.
+        "enable_chunked_prefill": False,
+        "max_num_batched_tokens": max(_CPU_BATCH_TOKENS, config.generation.max_model_len),
+    }
+
+
+def _transfer_backend(config: Config, on_cuda: bool) -> str:
+    backend = config.sync.backend
+    if backend is SyncBackend.auto:
+        backend = SyncBackend.nccl if on_cuda else SyncBackend.object_store
+    if backend is SyncBackend.nccl and not on_cuda:
+        raise ConfigError("sync.backend is nccl, and a generation worker has no GPU: set it to auto or object_store")
+    if backend is SyncBackend.object_store and config.generation.tensor_parallel_size > 1:
+        raise ConfigError(
+            f"sync.backend is object_store, which reaches one process a worker, and generation.tensor_parallel_size is "
+            f"{config.generation.tensor_parallel_size}: set it to 1, or sync.backend to nccl"
+        )
+    return backend.value
+
+
+def _one_line(error: ValueError) -> str:
+    return " ".join(str(error).split())

@@ -1,0 +1,32 @@
+"""What a generation worker is asked and what it answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import ray
+
+from museg.rollout.completions import Completion, SamplingSettings
+from museg.video.clip import VideoClip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GenerationRequest:
+    """One prompt about one clip, to be answered `sampling.num_completions` times."""
+
+    key: int
+    """Finds the answer among those of one call."""
+    prompt: str
+    """Chat-formatted text with one `<|video_pad|>`."""
+    clip: VideoClip | ray.ObjectRef
+    seed: int
+    """Completion g is drawn with `seed + g`: the same tokens again, whatever else the engine is busy with."""
+    sampling: SamplingSettings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GeneratedGroup:
+    """The completions of one request, in the order of their seeds."""
+
+    key: int
+    completions: tuple[Completion, ...]

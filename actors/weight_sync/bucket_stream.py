@@ -1,0 +1,55 @@
+"""Weights by way of Ray's object store: bucket after bucket, each read by all generators where it lies."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from ray import ObjectRef, ObjectRefGenerator
+from ray.actor import ActorHandle
+
+from actors.cluster import all_of, within
+
+
+class BucketStream:
+    """Passes the learner's buckets on to the generators, never touching them itself."""
+
+    def __init__(self, learners: Sequence[ActorHandle], generators: Sequence[ActorHandle], timeout_s: float) -> None:
+        self._learners = list(learners)
+        self._generators = list(generators)
+        self._timeout_s = timeout_s
+
+    async def prepare(self) -> None:
+        """Nothing to connect: the object store joins all actors already."""
+
+    async def send(self) -> int:
+        """Stream all weights into generators that have begun an update; the bytes sent.
+
+        While the generators load one bucket the learner makes the next, and waits with it: two are alive at a time.
+        """
+        # Every rank takes part in gathering sharded weights; only the first has anything to say.
+        buckets, *silent = (
+            learner.export_weights.options(num_returns="streaming", _generator_backpressure_num_objects=1).remote()
+            for learner in self._learners
+        )
+        num_bytes = 0
+        loading: list[ObjectRef] = []
+        while bucket := await within(
+            self._timeout_s, "the learner's next weights (sync.timeout_s)", anext(buckets, None)
+        ):
+            num_bytes += await self._loaded(loading)
+            loading = [generator.load_weight_bucket.remote(bucket) for generator in self._generators]
+        num_bytes += await self._loaded(loading)
+        await within(
+            self._timeout_s, "the learner's other ranks (sync.timeout_s)", asyncio.gather(*map(_ended, silent))
+        )
+        return num_bytes
+
+    async def _loaded(self, loading: Sequence[ObjectRef]) -> int:
+        sizes = await within(self._timeout_s, "the generators to load weights (sync.timeout_s)", all_of(loading))
+        return int(sizes[0]) if sizes else 0
+
+
+async def _ended(stream: ObjectRefGenerator) -> None:
+    async for reference in stream:
+        await reference

@@ -1,0 +1,66 @@
+"""`WeightPublisher`: the learner's weights to every generator, after each GRPO step."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ray import ObjectRef
+from ray.actor import ActorHandle
+
+from actors.cluster import all_of, has_gpus, within
+from actors.weight_sync.bucket_stream import BucketStream
+from actors.weight_sync.nccl import NcclBroadcast
+from museg.config.schema import SyncBackend, SyncConfig
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SyncStats:
+    """One publication of the weights."""
+
+    num_bytes: int
+    """Weights that left the learner, once however many generators took them."""
+    seconds: float
+
+
+class WeightPublisher:
+    """Brings weights from the learner's ranks to all generators, by way of Ray's object store or of NCCL.
+
+    stats = await publisher.publish(version)
+    """
+
+    def __init__(self, learners: Sequence[ActorHandle], generators: Sequence[ActorHandle], config: SyncConfig) -> None:
+        self._generators = list(generators)
+        self._timeout_s = config.timeout_s
+        route = NcclBroadcast if _takes_nccl(config) else BucketStream
+        self._route: NcclBroadcast | BucketStream = route(learners, generators, config.timeout_s)
+
+    async def publish(self, version: int) -> SyncStats:
+        """Send the current weights as `version`; on return every generator holds them and no trace of older ones.
+
+        Nothing may generate or step meanwhile. After a failure the same or a later version can be published again.
+
+        Raises:
+            DeadlineExceeded: learner or generators took longer than `sync.timeout_s` for one part of it.
+            RayError: one of them failed or died.
+        """
+        started = time.perf_counter()
+        await self._route.prepare()
+        await self._on_generators(
+            "the generators to make room for new weights",
+            [generator.begin_weight_update.remote() for generator in self._generators],
+        )
+        num_bytes = await self._route.send()
+        await self._on_generators(
+            f"the generators to switch to weights version {version}",
+            [generator.finish_weight_update.remote(version) for generator in self._generators],
+        )
+        return SyncStats(num_bytes=num_bytes, seconds=time.perf_counter() - started)
+
+    async def _on_generators(self, what: str, calls: Sequence[ObjectRef]) -> None:
+        await within(self._timeout_s, f"{what} (sync.timeout_s)", all_of(calls))
+
+
+def _takes_nccl(config: SyncConfig) -> bool:
+    return config.backend is SyncBackend.nccl or (config.backend is SyncBackend.auto and has_gpus())
