@@ -126,7 +126,7 @@ class Pip:
 
 def _failure(output: str) -> SetupError:
     lines = [line for line in output.splitlines() if line.strip() and "is ignored: it is neither" not in line]
-    print("\n".join(lines[-15:]), file=sys.stderr)
+    print("\n" + "\n".join(lines[-10:]), file=sys.stderr)
     return SetupError(
         f"pip failed (its last lines are above, all of it is in {LOG}): mend that and call `make setup` again"
     )
@@ -140,7 +140,8 @@ def install_cpu_torch(pip: Pip, version: str) -> None:
     arguments = ("install", "--no-deps", "--progress-bar", "off", "--only-binary=:all:", f"torch=={version}")
     succeeded, output = pip.run(*arguments)
     if not succeeded and re.search(r"No matching distribution|Could not find a version", output):
-        succeeded, output = pip.run(*arguments, "--index-url", TORCH_CPU_INDEX)
+        print(f" not where pip looks, trying {TORCH_CPU_INDEX} ...", end="", flush=True)
+        succeeded, output = pip.run(*arguments, "--index-url", TORCH_CPU_INDEX, "--retries", "2", "--timeout", "20")
     if not succeeded:
         raise _failure(output)
 
