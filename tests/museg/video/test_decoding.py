@@ -93,7 +93,7 @@ def test_a_clip_is_what_decoding_everything_and_picking_gives(recording: str, tm
 
 @pytest.mark.parametrize("path", shipped_clips(), ids=lambda path: path.stem)
 def test_real_footage_is_what_decoding_everything_and_picking_gives(path: Path) -> None:
-    assert_matches_recomputation(path, TRAINING)
+    assert_matches_recomputation(path, QUICKSTART)
 
 
 def test_durations_are_true_at_fractional_rates(tmp_path: Path) -> None:
