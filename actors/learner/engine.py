@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import warnings
 from datetime import timedelta
 from pathlib import Path
 
 import deepspeed
 import torch
 from deepspeed.accelerator import get_accelerator
+from deepspeed.ops.op_builder.all_ops import ALL_OPS
 from transformers import Qwen2_5_VLForConditionalGeneration
+from transformers.utils.logging import disable_progress_bar
 
 from museg.config.schema import Config, DType
 from museg.policy.loading import load_policy
@@ -26,12 +30,23 @@ def join_ranks(config: Config, rank: int, address: str, port: int) -> None:
         RANK=str(rank), WORLD_SIZE=str(config.learner.ranks), LOCAL_RANK="0", MASTER_ADDR=address, MASTER_PORT=str(port)
     )
     get_accelerator().set_device(0)
+    # Nothing here needs DeepSpeed's own operators, and it would compile one for gloo, minutes at the first start.
+    deepspeed.ops.__compatible_ops__ = dict.fromkeys(ALL_OPS, False)
+    _quieten()
     deepspeed.init_distributed(
         dist_backend="nccl" if torch.cuda.is_available() else "gloo",
         auto_mpi_discovery=False,
         timeout=timedelta(seconds=config.learner.timeout_s),
         verbose=False,
     )
+
+
+def _quieten() -> None:
+    """Keep progress bars and DeepSpeed's reports of its own insides out of the actor's log."""
+    deepspeed.utils.logger.setLevel(logging.WARNING)
+    disable_progress_bar()
+    # DeepSpeed calls old names of collectives, at every reduction.
+    warnings.filterwarnings("ignore", message=".*torch.distributed.* is deprecated", category=FutureWarning)
 
 
 def build_policy_engine(config: Config) -> deepspeed.DeepSpeedEngine:
@@ -61,7 +76,8 @@ def build_reference(config: Config) -> Qwen2_5_VLForConditionalGeneration | deep
     if config.learner.zero_stage < 3:
         return model.to(get_accelerator().current_device_name())
     engine, *_ = deepspeed.initialize(model=model, config=_base_config(config, model), dist_init_required=False)
-    return engine.eval()
+    engine.eval()
+    return engine
 
 
 def clip_at_step(engine: deepspeed.DeepSpeedEngine, config: Config) -> list[torch.Tensor] | None:
@@ -89,8 +105,7 @@ def _clips_itself(config: Config) -> bool:
 def training_config(config: Config, model: Qwen2_5_VLForConditionalGeneration) -> dict[str, object]:
     """DeepSpeed's configuration for the policy."""
     settings = _base_config(config, model)
-    if not _clips_itself(config):
-        settings["gradient_clipping"] = config.learner.max_grad_norm
+    settings["gradient_clipping"] = 0.0 if _clips_itself(config) else config.learner.max_grad_norm
     if config.model.dtype is DType.bfloat16 and config.learner.zero_stage > 0:
         # A step sums several groups; bfloat16 would swallow the small ones.
         settings["data_types"] = {"grad_accum_dtype": "fp32"}
