@@ -127,6 +127,6 @@ def _figures(samples: Sequence[Sample]) -> list[str]:
         f"{len({sample.video for sample in samples}):,}",
         f"{several / len(samples):.0%}",
         f"{sum(lengths) / len(lengths):.1f} ({min(lengths):.0f} to {max(lengths):.0f})",
-        f"{constant.segment[0]:g} to {constant.segment[1]:g} s",
+        str(constant),
         f"{constant.miou:.3f}",
     ]

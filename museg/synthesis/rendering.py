@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -41,6 +42,8 @@ class _Worker:
 
     @classmethod
     def start(cls, size: tuple[int, int], fps: int) -> None:
+        # An interrupt is the parent's to handle: it cancels what hasn't begun and removes what was written.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         cls.footage, cls.size, cls.fps = load_footage(*size), size, fps
 
     @classmethod
