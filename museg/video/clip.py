@@ -18,7 +18,7 @@ class VideoClip:
     video: str
     """Path as the sample names it."""
     frames: npt.NDArray[np.uint8]
-    """RGB, `[F, H, W, 3]`."""
+    """RGB, `[F, H, W, 3]`, contiguous, so that processes can share them without a copy."""
     frame_times_s: npt.NDArray[np.float64]
     """Presentation time of each sampled frame, `[F]`."""
     sample_fps: float

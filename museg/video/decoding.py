@@ -135,5 +135,6 @@ class _Footage:
 def _resize(frames: npt.NDArray[np.uint8], height: int, width: int) -> npt.NDArray[np.uint8]:
     channels_first = torch.from_numpy(frames).permute(0, 3, 1, 2).contiguous().float()
     resized = interpolate(channels_first, (height, width), mode="bicubic", align_corners=False, antialias=True)
-    rounded: npt.NDArray[np.uint8] = resized.clamp(0, 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
-    return rounded
+    channels_last = resized.clamp(0, 255).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous()
+    pixels: npt.NDArray[np.uint8] = channels_last.numpy()
+    return pixels

@@ -73,6 +73,7 @@ def assert_matches_recomputation(path: Path, budget: FrameBudget) -> None:
 
     assert clip.frames.shape == (n, *size, 3)
     assert clip.frames.dtype == np.uint8
+    assert clip.frames.flags.c_contiguous
     for frame, pick in zip(clip.frames, picks, strict=True):
         stored = torch.from_numpy(frames[pick]).permute(2, 0, 1)[None].float()
         resized = torch.nn.functional.interpolate(stored, size, mode="bicubic", antialias=True)
