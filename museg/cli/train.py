@@ -12,8 +12,8 @@ examples:
   ray job submit --working-dir . -- python -m museg train configs/stage_1.yaml
 
 With RAY_ADDRESS set (as in a submitted job) the run uses that cluster, otherwise it starts a local Ray and stops it at
-the end. A run whose directory exists goes on after its newest checkpoint (resume=auto). Ctrl-C finishes the step, writes
-a checkpoint and exits with 130; a second one ends at once.
+the end. A run whose directory exists goes on after its newest checkpoint (resume=auto). Ctrl-C finishes the step,
+writes a checkpoint and exits with 130; a second one ends at once.
 """
 
 
