@@ -36,6 +36,7 @@ TORCH_CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 BUILD_TOOLS = ("setuptools", "wheel")
 FROM_SOURCE = ("deepspeed",)
 HOOK = "museg_torchvision_ops"
+INSTALL = ("install", "--no-deps", "--no-compile", "--progress-bar", "off")
 
 
 class SetupError(Exception):
@@ -102,24 +103,27 @@ class Pip:
         for name in ("PYTHONPATH", "PYTHONHOME", "PIP_TARGET", "PIP_PREFIX"):
             self.environment.pop(name, None)
 
-    def run(self, *arguments: str) -> tuple[bool, str]:
-        """Runs `pip ARGUMENTS`; returns whether it succeeded, and its output."""
-        options = ["--no-input", "--disable-pip-version-check", "--no-color"]
-        command = [str(PYTHON), "-m", "pip", *options, *arguments]
+    def python(self, *arguments: str) -> tuple[bool, str]:
+        """Runs `.venv/bin/python ARGUMENTS`; returns whether it succeeded, and its output."""
         with LOG.open("a+", errors="replace") as log:
             log.seek(0, os.SEEK_END)
             start = log.tell()
-            log.write(f"\n$ pip {' '.join(arguments)}\n")
+            log.write(f"\n$ python {' '.join(arguments)}\n")
             log.flush()
+            command = [str(PYTHON), *arguments]
             done = subprocess.run(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.environment, cwd=ROOT, check=False
             )
             log.seek(start)
             return done.returncode == 0, log.read()
 
+    def run(self, *arguments: str) -> tuple[bool, str]:
+        """Runs `pip ARGUMENTS`; returns whether it succeeded, and its output."""
+        return self.python("-m", "pip", "--no-input", "--disable-pip-version-check", "--no-color", *arguments)
+
     def install(self, *arguments: str) -> None:
         """Installs exactly what is named, without its dependencies. Raises SetupError with the end of pip's output."""
-        succeeded, output = self.run("install", "--no-deps", "--progress-bar", "off", *arguments)
+        succeeded, output = self.run(*INSTALL, *arguments)
         if not succeeded:
             raise _failure(output)
 
@@ -137,7 +141,7 @@ def install_cpu_torch(pip: Pip, version: str) -> None:
 
     In this order, since a machine that was given a folder or mirror often can't reach that index and would wait for it.
     """
-    arguments = ("install", "--no-deps", "--progress-bar", "off", "--only-binary=:all:", f"torch=={version}")
+    arguments = (*INSTALL, "--only-binary=:all:", f"torch=={version}")
     succeeded, output = pip.run(*arguments)
     if not succeeded and re.search(r"No matching distribution|Could not find a version", output):
         print(f" not where pip looks, trying {TORCH_CPU_INDEX} ...", end="", flush=True)
@@ -162,10 +166,14 @@ def create_venv(afresh: bool) -> None:
         raise SetupError(f"`{system_python} -m venv` failed: {' '.join((done.stdout + done.stderr).split())[-300:]}")
 
 
+def site_packages() -> Path:
+    """Where `.venv` keeps its packages."""
+    return next(VENV.glob("lib/python3*/site-packages"))
+
+
 def install_hook(stack: str) -> None:
     """Puts the torchvision import hook into `.venv` where torch is the CPU build, and takes it out elsewhere."""
-    packages = next(VENV.glob("lib/python3*/site-packages"))
-    module, loader = packages / f"{HOOK}.py", packages / f"{HOOK}.pth"
+    module, loader = site_packages() / f"{HOOK}.py", site_packages() / f"{HOOK}.pth"
     if stack == "cpu":
         shutil.copyfile(Path(__file__).with_name("torchvision_ops.py"), module)
         loader.write_text(f"import {HOOK}\n")
@@ -192,6 +200,8 @@ def install(stack: str, pins: dict[str, str], dropped: list[str]) -> None:
         pip.install("--only-binary=:all:", *wheels)
     with phase(f"{', '.join(exact[name] for name in FROM_SOURCE)} (from source)"):
         pip.install("--no-build-isolation", *(exact[name] for name in FROM_SOURCE))
+    with phase("byte code"):  # pip would do it too, on one core; files of another Python version that fail do no harm
+        pip.python("-m", "compileall", "-q", "-j", "0", str(site_packages()))
     with phase("museg itself"):
         pip.install("--no-build-isolation", "--editable", str(ROOT))
         install_hook(stack)
