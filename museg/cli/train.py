@@ -33,7 +33,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def run(args: argparse.Namespace) -> int:
     from rich.console import Console
 
-    from museg.cli import EXIT_INTERRUPTED
+    from museg.cli.main import EXIT_INTERRUPTED
     from museg.config.loading import load_config
 
     config = load_config(args.config, args.overrides)  # before the engines' slow imports

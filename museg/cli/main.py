@@ -1,0 +1,50 @@
+"""The root of the command line: finds the command, turns mistakes into one line and an exit code."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from museg import __version__
+from museg.cli import data, report, train, warm_start
+from museg.errors import UserError
+
+EXIT_USER_ERROR = 2
+EXIT_INTERRUPTED = 130
+
+DESCRIPTION = """\
+Teach video-language models when things happen: GRPO with segment rewards (arXiv 2505.20715).
+
+examples:
+  museg train configs/quickstart.yaml grpo.steps=20
+  museg report runs/quickstart
+  museg COMMAND --help
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command. Exit codes: 0 done, 2 a mistake that the user can mend (one line on stderr), 130 interrupted."""
+    parser = argparse.ArgumentParser(
+        prog="museg", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--version", action="version", version=f"museg {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for command in (train, data, warm_start, report):
+        command.add_parser(commands)
+    args = parser.parse_args(argv)
+    try:
+        code: int = args.run(args)
+        return code
+    except UserError as error:
+        print(f"museg: {_message(error)}", file=sys.stderr)
+        return EXIT_USER_ERROR
+    except KeyboardInterrupt:
+        print("museg: interrupted", file=sys.stderr)
+        return EXIT_INTERRUPTED
+
+
+def _message(error: UserError) -> str:
+    """One line; an error that a Ray worker raised carries its trace in the text, and the plain one as its cause."""
+    cause = getattr(error, "cause", error)
+    return " ".join(str(cause).split())
