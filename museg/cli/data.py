@@ -110,9 +110,9 @@ def _settings(args: argparse.Namespace) -> SynthesisSettings:
 def describe(data: SyntheticData) -> Table:
     """One row a split; the best constant answer is what a policy that never looks at the video can earn."""
     table = Table(title=f"{data.root}{' (reused)' if data.reused else ''}")
-    table.add_column("split")
-    for heading in ("samples", "videos", "several segments", "segment, s", "best constant answer", "its mIoU"):
-        table.add_column(heading, justify="right")
+    table.add_column("split", no_wrap=True)
+    for heading in ("samples", "videos", "several\nsegments", "segment, s", "best constant\nanswer", "its\nmIoU"):
+        table.add_column(heading, justify="right", no_wrap=not heading.startswith("best"))
     for path in (data.warm_start, data.train, data.eval):
         table.add_row(path.stem, *_figures(read_samples(path)))
     return table

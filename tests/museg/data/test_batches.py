@@ -3,7 +3,7 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from museg.data.batches import batch_of_step, replacement
@@ -13,6 +13,7 @@ sizes = st.integers(1, 60)
 seeds = st.integers(0, 2**32)
 
 
+@settings(deadline=None)
 @given(num_samples=sizes, prompts_per_step=sizes, seed=seeds)
 def test_every_sample_is_drawn_once_an_epoch(num_samples: int, prompts_per_step: int, seed: int) -> None:
     num_epochs = 4
@@ -22,6 +23,7 @@ def test_every_sample_is_drawn_once_an_epoch(num_samples: int, prompts_per_step:
         assert sorted(drawn[epoch * num_samples : (epoch + 1) * num_samples]) == list(range(num_samples))
 
 
+@settings(deadline=None)
 @given(num_samples=sizes, prompts_per_step=sizes, step=st.integers(0, 200), seed=seeds)
 def test_a_batch_repeats_a_sample_only_if_it_is_larger_than_the_data(
     num_samples: int, prompts_per_step: int, step: int, seed: int
@@ -52,6 +54,7 @@ def test_every_order_of_a_small_data_set_is_as_likely_as_another() -> None:
     assert all(400 < count < 600 for count in counts.values())
 
 
+@settings(deadline=None)
 @given(num_samples=st.integers(2, 60), step=st.integers(0, 200), seed=seeds, data=st.data())
 def test_a_replacement_is_a_sample_that_was_not_tried(
     num_samples: int, step: int, seed: int, data: st.DataObject

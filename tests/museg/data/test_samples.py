@@ -5,7 +5,7 @@ import logging
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from museg.data.samples import Sample, read_samples, write_samples
@@ -167,6 +167,7 @@ samples_of_any_kind = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(samples=st.lists(samples_of_any_kind, min_size=1, max_size=5))
 def test_samples_that_are_written_read_back_the_same(
     tmp_path_factory: pytest.TempPathFactory, samples: list[Sample]

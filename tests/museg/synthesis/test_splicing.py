@@ -5,7 +5,7 @@ from pathlib import Path
 import decord
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from museg.synthesis.footage import Footage
@@ -67,6 +67,7 @@ def test_the_same_seed_writes_the_same_file(tmp_path: Path, timeline: Timeline) 
     assert files[0] != files[2]
 
 
+@settings(deadline=None)
 @given(num_frames=st.integers(4, 250), held_out=st.booleans(), length=st.integers(1, 200), seed=st.integers(0, 2**32))
 def test_a_shot_plays_frames_of_its_split_only(num_frames: int, held_out: bool, length: int, seed: int) -> None:
     clip = numbered_footage(num_frames, fps=25.0)

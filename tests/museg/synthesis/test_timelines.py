@@ -4,7 +4,7 @@ from collections import Counter
 from itertools import pairwise
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from museg.synthesis.questions import DESCRIPTIONS
@@ -33,6 +33,7 @@ def test_segments_and_seconds_follow_from_the_shots() -> None:
     assert timeline.seconds == ["man", "man", "street", "street", "street", "rabbit", "street"]
 
 
+@settings(deadline=None)
 @given(split=SPLITS, several=st.booleans(), seed=st.integers(0, 2**32))
 def test_events_fit_the_video_and_nothing_else_shows_what_is_asked_for(
     split: SplitSettings, several: bool, seed: int
