@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from collections.abc import Awaitable, Iterator, Sequence
 from contextlib import contextmanager
@@ -25,12 +26,12 @@ class DeadlineError(UserError):
 @contextmanager
 def ray_session(config: Config) -> Iterator[None]:
     """The cluster of `RAY_ADDRESS` (which `ray job submit` sets), or a local Ray that is stopped at the end."""
-    environment = {"RAY_USAGE_STATS_ENABLED": "0"}
+    logging.getLogger("ray").setLevel(logging.ERROR)
     if os.environ.get("RAY_ADDRESS"):
         ray.init(log_to_driver=False, namespace="museg", configure_logging=False)
         _refuse_too_small_a_cluster(config)
     else:
-        os.environ.update(environment)
+        os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
         cpus = max(os.cpu_count() or 1, int(required_cpus(config)) + 1)
         ray.init(
             address="local",

@@ -10,7 +10,7 @@ from pathlib import Path
 from ray.exceptions import RayTaskError
 from ray.util.placement_group import PlacementGroup
 from rich.console import Console
-from transformers import AutoProcessor
+from transformers import Qwen2_5_VLProcessor
 
 from actors.cluster import ray_session
 from actors.evaluation import Evaluator
@@ -23,7 +23,6 @@ from actors.weight_sync.publisher import WeightPublisher
 from actors.workers import Workers, learner_placement, start_workers
 from museg.config.loading import dump_config
 from museg.config.schema import Config
-from museg.data.prompts import ChatTemplated
 from museg.data.samples import Sample, read_samples
 from museg.errors import UserError
 from museg.policy.loading import check_model_folder
@@ -39,7 +38,7 @@ class Inputs:
 
     train: list[Sample]
     evaluation: list[Sample]
-    chat_format: ChatTemplated
+    processor: Qwen2_5_VLProcessor
 
     @classmethod
     def read(cls, config: Config) -> Inputs:
@@ -47,7 +46,7 @@ class Inputs:
         check_model_folder(Path(config.model.path))
         train = read_samples(Path(config.data.train))
         evaluation = read_samples(Path(config.data.eval)) if config.data.eval else []
-        return cls(train=train, evaluation=evaluation, chat_format=AutoProcessor.from_pretrained(config.model.path))
+        return cls(train=train, evaluation=evaluation, processor=Qwen2_5_VLProcessor.from_pretrained(config.model.path))
 
 
 def run_training(config: Config, console: Console) -> Summary:
@@ -115,13 +114,13 @@ def _trainer(
     progress: ProgressDisplay,
     stop: StopSignal,
 ) -> Trainer:
-    evaluator = Evaluator(config, inputs.evaluation, inputs.chat_format, workers.generators, workers.reward_workers)
+    evaluator = Evaluator(config, inputs.evaluation, inputs.processor, workers.generators, workers.reward_workers)
     return Trainer(
         config=config,
         run=run,
         start=start.state,
         prompts=PromptSource(
-            config, inputs.train, inputs.chat_format, workers.reward_workers, start.state.videos_skipped
+            config, inputs.train, inputs.processor, workers.reward_workers, start.state.videos_skipped
         ),
         generators=workers.generators,
         reward_workers=workers.reward_workers,

@@ -7,14 +7,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import ray
+from transformers import Qwen2_5_VLProcessor
 
 from actors.reward import DecodeOutcome
 from actors.reward_pool import RewardPool
 from museg.config.schema import Config
 from museg.data.batches import batch_of_step, replacement
-from museg.data.prompts import ChatTemplated, chat_prompt, question
+from museg.data.prompts import chat_prompt, question
 from museg.data.samples import Sample
-from museg.errors import VideoError
+from museg.errors import ModelError, VideoError
 from museg.video.pixel_budget import FrameBudget
 
 
@@ -35,13 +36,13 @@ class PromptSource:
         self,
         config: Config,
         samples: Sequence[Sample],
-        chat_format: ChatTemplated,
+        processor: Qwen2_5_VLProcessor,
         reward_workers: RewardPool,
         videos_skipped: Mapping[str, str],
     ) -> None:
         self.config = config
         self.samples = list(samples)
-        self.chat_format = chat_format
+        self.processor = processor
         self.reward_workers = reward_workers
         self.budget = FrameBudget.from_config(config.video, evaluation=False)
         self.videos_skipped = dict(videos_skipped)
@@ -54,6 +55,7 @@ class PromptSource:
 
         Raises:
             VideoError: more videos were bad than `data.max_skipped_fraction` allows.
+        ModelError: a prompt fills the whole context; it is never cut.
         """
         await self.ready(step)
         return await self._ahead.pop(step)
@@ -88,12 +90,22 @@ class PromptSource:
 
     async def _prepare(self, index: int) -> PreparedPrompt:
         sample = self.samples[index]
-        prompt = chat_prompt(self.chat_format, question(sample, self.config.data.template))
+        prompt = chat_prompt(self.processor, question(sample, self.config.data.template))
         outcome, clip = await self.reward_workers.decode(sample, self.budget)
+        self._refuse_overlong(sample, prompt, outcome)
         self._num_drawn += 1
         if outcome.error is not None:
             self._skip(outcome)
         return PreparedPrompt(sample=sample, prompt=prompt, clip=clip, outcome=outcome)
+
+    def _refuse_overlong(self, sample: Sample, prompt: str, outcome: DecodeOutcome) -> None:
+        num_tokens = len(self.processor.tokenizer(prompt)["input_ids"]) - 1 + outcome.num_visual_tokens
+        context = self.config.generation.max_model_len
+        if num_tokens >= context:
+            raise ModelError(
+                f"sample {sample.idx} ({sample.video}): the prompt has {num_tokens} tokens, which leaves no room for a "
+                f"completion in generation.max_model_len={context}: raise it, or lower video.total_pixels"
+            )
 
     def _skip(self, outcome: DecodeOutcome) -> None:
         self.videos_skipped[outcome.video] = str(outcome.error)

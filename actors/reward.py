@@ -22,8 +22,9 @@ class DecodeOutcome:
     video: str
     error: str | None
     """Why there is no clip; None where there is one."""
-    duration_s: float
-    num_frames: int
+    duration_s: float = 0.0
+    num_visual_tokens: int = 0
+    """Tokens that the clip adds to its prompt: one for two frames of 28 × 28 pixels."""
 
 
 def reward_weights(config: Config) -> dict[str, float]:
@@ -44,8 +45,12 @@ class RewardWorker:
         try:
             clip = decode_clip(self.video_root / sample.video, video=sample.video, budget=budget)
         except VideoError as error:
-            return DecodeOutcome(video=sample.video, error=str(error), duration_s=0.0, num_frames=0), None
-        outcome = DecodeOutcome(video=sample.video, error=None, duration_s=clip.duration_s, num_frames=len(clip.frames))
+            return DecodeOutcome(video=sample.video, error=str(error)), None
+        frames, height, width, _ = clip.frames.shape
+        num_visual_tokens = frames // 2 * (height // 28) * (width // 28)
+        outcome = DecodeOutcome(
+            video=sample.video, error=None, duration_s=clip.duration_s, num_visual_tokens=num_visual_tokens
+        )
         return outcome, clip
 
     def score(self, sample: Sample, texts: Sequence[str]) -> list[RewardBreakdown]:

@@ -14,7 +14,7 @@ from tests.end_to_end.conftest import QUICKSTART, Museg, Workplace
         (["grpo.group_sise=4"], "did you mean 'grpo.group_size'"),
         (["grpo.group_size=1"], "a group of one has no advantage"),
         (["data.train=nowhere.jsonl"], "nowhere.jsonl"),
-        (["data.train={tmp}/malformed.jsonl"], "line 2"),
+        (["data.train={tmp}/malformed.jsonl"], "malformed.jsonl:2: isn't JSON"),
         (["model.path={tmp}"], "config.json"),
         (["model.path=nowhere"], "nowhere"),
         (["reward.functions=[segment_matchin]"], "segment_matching"),

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+import secrets
 import shutil
 import subprocess
 import sys
@@ -13,6 +15,7 @@ from ray.job_submission import JobStatus, JobSubmissionClient
 from tests.end_to_end.conftest import QUICKSTART, REPOSITORY, Workplace
 
 pytestmark = pytest.mark.slow
+TOKEN = secrets.token_hex(32)
 GCS_PORT, DASHBOARD_PORT = 26379, 28265
 
 
@@ -22,8 +25,9 @@ def ray_head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = Path("/tmp") / f"museg-ray-{tmp_path_factory.getbasetemp().name}"
     ray = str(Path(sys.executable).with_name("ray"))
     ports = [f"--port={GCS_PORT}", f"--dashboard-port={DASHBOARD_PORT}", f"--temp-dir={folder}"]
+    environment = {**os.environ, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN}
     command = [ray, "start", "--head", "--block", "--num-cpus=2", "--disable-usage-stats", *ports]
-    head = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    head = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment)
     yield f"http://127.0.0.1:{DASHBOARD_PORT}"
     head.terminate()
     head.wait(timeout=60)
@@ -34,7 +38,7 @@ def connected(address: str) -> JobSubmissionClient:
     deadline = time.monotonic() + 90
     while True:
         try:
-            return JobSubmissionClient(address)
+            return JobSubmissionClient(address, headers={"Authorization": f"Bearer {TOKEN}"})
         except ConnectionError:
             if time.monotonic() > deadline:
                 raise
