@@ -38,8 +38,11 @@ def run(args: argparse.Namespace) -> int:
         DataError: the data set is missing or wasn't written by `museg data synth`.
         ModelError: the output folder holds something else.
     """
+    from transformers.utils.logging import disable_progress_bar
+
     from museg.tiny_model.warm_start import WarmStartSettings, warm_start
 
+    disable_progress_bar()
     given = {name: value for name in ("seed", "steps") if (value := getattr(args, name)) is not None}
     result = warm_start(WarmStartSettings(**given), args.data, args.output, threads=args.threads, force=args.force)
     print(result.describe())
