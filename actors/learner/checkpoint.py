@@ -38,24 +38,27 @@ def gathered(engine: DeepSpeedEngine, run: Sequence[NamedParameter]) -> Iterator
         yield
 
 
-def save_hf(engine: DeepSpeedEngine, source: Path, path: Path) -> None:
-    """Write the policy as an ordinary Hugging Face folder, in its own dtype. All ranks call it; rank 0 writes.
+def save_hf(
+    engine: DeepSpeedEngine, source: Path, path: Path, *, writes: bool, shard_bytes: int = _SHARD_BYTES
+) -> None:
+    """Write the policy as an ordinary Hugging Face folder, in its own dtype. All ranks call it, one writes.
 
-    At most one shard of the weights is in memory at a time.
+    At most one shard of the weights is whole at a time.
 
     Args:
         engine: of the policy.
         source: model folder that the run started from; tokenizer and processor files are copied from it.
         path: folder to write, created with its parents.
+        writes: on one rank alone.
+        shard_bytes: largest weights file, as if in float32.
     """
-    writes = torch.distributed.get_rank() == 0
     if writes:
         path.mkdir(parents=True, exist_ok=True)
         for file in source.iterdir():
             if file.is_file() and not file.name.endswith(_WEIGHT_SUFFIXES):
                 shutil.copyfile(file, path / file.name)
         engine.module.config.save_pretrained(path)
-    shards = list(bucketed(engine.module.named_parameters(), _SHARD_BYTES))
+    shards = list(bucketed(engine.module.named_parameters(), shard_bytes))
     weight_map: dict[str, str] = {}
     for number, run in enumerate(shards, start=1):
         name = "model.safetensors" if len(shards) == 1 else f"model-{number:05d}-of-{len(shards):05d}.safetensors"
@@ -67,25 +70,27 @@ def save_hf(engine: DeepSpeedEngine, source: Path, path: Path) -> None:
     if writes and len(shards) > 1:
         index = {"metadata": {}, "weight_map": weight_map}
         (path / _INDEX_FILE).write_text(json.dumps(index, indent=2, sort_keys=True))
-    torch.distributed.barrier()
 
 
-def save_state(engine: DeepSpeedEngine, path: Path) -> None:
+def save_state(engine: DeepSpeedEngine, path: Path, *, rank: int, num_ranks: int) -> None:
     """Write weights, optimizer, step count and random states. All ranks call it, each writes its own part."""
     engine.save_checkpoint(str(path), tag=_STATE_TAG)
-    torch.save(_random_states(), path / _random_states_file())
+    states = {"cpu": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        states["cuda"] = torch.cuda.get_rng_state()
+    torch.save(states, path / _random_states_file(rank, num_ranks))
 
 
-def load_state(engine: DeepSpeedEngine, path: Path) -> None:
+def load_state(engine: DeepSpeedEngine, path: Path, *, rank: int, num_ranks: int) -> None:
     """Continue from `save_state`'s folder. All ranks call it; their number and the ZeRO stage must be as saved.
 
     Raises:
-        ModelError: the folder holds no state for this rank.
+        ModelError: the folder holds no state for this rank of so many.
     """
-    random_states = path / _random_states_file()
+    random_states = path / _random_states_file(rank, num_ranks)
     if not random_states.is_file():
         raise ModelError(
-            f"{path} has no state of learner rank {torch.distributed.get_rank()}: resume from a complete checkpoint, "
+            f"{path} has no state of learner rank {rank} of {num_ranks}: resume from a complete checkpoint, "
             "with the learner.ranks that it was saved with"
         )
     loaded, _ = engine.load_checkpoint(str(path), tag=_STATE_TAG)
@@ -93,16 +98,9 @@ def load_state(engine: DeepSpeedEngine, path: Path) -> None:
         raise ModelError(f"{path} has no DeepSpeed state '{_STATE_TAG}': resume from a complete checkpoint")
     states = torch.load(random_states, weights_only=True)
     torch.set_rng_state(states["cpu"])
-    if "device" in states:
-        torch.cuda.set_rng_state(states["device"])
+    if "cuda" in states:
+        torch.cuda.set_rng_state(states["cuda"])
 
 
-def _random_states_file() -> str:
-    return f"random-states-{torch.distributed.get_rank():04d}.pt"
-
-
-def _random_states() -> dict[str, torch.Tensor]:
-    states = {"cpu": torch.get_rng_state()}
-    if torch.cuda.is_available():
-        states["device"] = torch.cuda.get_rng_state()
-    return states
+def _random_states_file(rank: int, num_ranks: int) -> str:
+    return f"random-states-{rank:04d}-of-{num_ranks:04d}.pt"

@@ -23,6 +23,9 @@ def learner_env(config: Config) -> dict[str, str]:
     if not has_gpus():
         # DeepSpeed otherwise guesses its device from what is installed beside it.
         environment["DS_ACCELERATOR"] = "cpu"
+    elif config.deterministic:
+        # cuBLAS refuses deterministic mode without it.
+        environment["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"
     return environment
 
 

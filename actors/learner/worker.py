@@ -132,11 +132,11 @@ class LearnerWorker:
 
     def save_hf(self, path: Path) -> None:
         """Write the policy as a Hugging Face folder that transformers and vLLM load."""
-        save_hf(self.engine, Path(self.config.model.path), path)
+        save_hf(self.engine, Path(self.config.model.path), path, writes=self.rank == 0)
 
     def save_state(self, path: Path) -> None:
         """Write all that `load_state` needs to go on as if nothing had happened."""
-        save_state(self.engine, path)
+        save_state(self.engine, path, rank=self.rank, num_ranks=self.config.learner.ranks)
 
     def load_state(self, path: Path) -> None:
         """Take up a saved state: weights, optimizer, step count, random states.
@@ -144,7 +144,7 @@ class LearnerWorker:
         Raises:
             ModelError: the folder isn't a complete state for this number of ranks.
         """
-        load_state(self.engine, path)
+        load_state(self.engine, path, rank=self.rank, num_ranks=self.config.learner.ranks)
 
     def __repr__(self) -> str:
         return f"learner-{self.rank}"

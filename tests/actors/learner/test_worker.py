@@ -1,0 +1,222 @@
+"""Gangs of real DeepSpeed ranks in real Ray actors, against a plain torch loop over the same groups."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import ray
+import torch
+from transformers import AutoProcessor, Qwen2_5_VLForConditionalGeneration
+
+from actors.learner import DivergedError
+from actors.learner.schedule import learning_rate
+from museg.config.schema import Config
+from museg.errors import ModelError
+from museg.grpo.losses import grpo_loss
+from museg.policy.inputs import PromptEncoder, vision_token_ids
+from museg.policy.loading import load_policy
+from museg.policy.logprobs import completion_logprobs
+from museg.policy.packing import pack_group
+from tests.actors.learner.conftest import Batch, Gang, Weights
+
+pytestmark = pytest.mark.slow
+
+EVEN = {1: [[0, 1, 2, 3]], 2: [[0, 1], [2, 3]]}
+OTHERWISE = {1: ([[3, 2, 1, 0]],) * 3, 2: ([[0, 1, 2, 3], []], [[2], [0, 3, 1]], [[], [0, 1, 2, 3]])}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlainRun:
+    """Three steps without DeepSpeed."""
+
+    weights: Weights
+    losses: tuple[tuple[float, ...], ...]
+    kls: tuple[tuple[float, ...], ...]
+    grad_norms: tuple[float, ...]
+    first_logprobs: tuple[tuple[tuple[float, ...], ...], ...]
+    """Of every token under the starting weights: group, completion, token."""
+
+
+@pytest.fixture(scope="session")
+def plain_run(make_config: Callable[..., Config], batch: Batch) -> PlainRun:
+    """The definition of the gradient: the mean of all groups' losses, backwards once."""
+    config = make_config(ranks=1, zero_stage=0)
+    folder = Path(config.model.path)
+    encoder = PromptEncoder.from_folder(folder, dtype=torch.float32)
+    forbidden = vision_token_ids(encoder.tokenizer)
+    policy, reference = (load_policy(folder, dtype=torch.float32, gradient_checkpointing=False) for _ in range(2))
+    optimizer = torch.optim.AdamW(policy.parameters(), betas=config.learner.betas, weight_decay=0.0)
+    packed_groups = [
+        pack_group(encoder.encode(group.prompt, clip), [completion.token_ids for completion in group.completions])
+        for group, clip in zip(batch.groups, batch.clips, strict=True)
+    ]
+    losses, kls, norms, first_logprobs = [], [], [], []
+    for step in (1, 2, 3):
+        results = []
+        for group, packed in zip(batch.groups, packed_groups, strict=True):
+            scored = completion_logprobs(policy, packed, temperature=0.9, forbidden_token_ids=forbidden)
+            with torch.no_grad():
+                start = completion_logprobs(reference, packed, temperature=0.9, forbidden_token_ids=forbidden)
+            results.append(
+                grpo_loss(
+                    logprobs=scored.logprobs,
+                    mask=scored.mask,
+                    advantages=torch.tensor(group.advantages),
+                    kl_beta=config.grpo.kl_beta,
+                    reference_logprobs=start.logprobs,
+                )
+            )
+            if step == 1:
+                rows = zip(scored.logprobs.tolist(), group.completions, strict=True)
+                first_logprobs.append(tuple(tuple(row[: len(c.token_ids)]) for row, c in rows))
+        torch.stack([result.loss for result in results]).mean().backward()
+        norms.append(float(torch.nn.utils.clip_grad_norm_(policy.parameters(), config.learner.max_grad_norm)))
+        for parameters in optimizer.param_groups:
+            parameters["lr"] = learning_rate(config.learner, step, config.grpo.steps)
+        optimizer.step()
+        optimizer.zero_grad()
+        losses.append(tuple(float(result.loss.detach()) for result in results))
+        kls.append(tuple(float(result.kl) for result in results))
+    return PlainRun(
+        weights={name: parameter.detach().numpy() for name, parameter in policy.named_parameters()},
+        losses=tuple(losses),
+        kls=tuple(kls),
+        grad_norms=tuple(norms),
+        first_logprobs=tuple(first_logprobs),
+    )
+
+
+@pytest.fixture(
+    scope="module", params=[(1, 0), (2, 0), (2, 1), (2, 2), (2, 3)], ids=lambda p: f"{p[0]}-ranks-zero-{p[1]}"
+)
+def running_gang(
+    request: pytest.FixtureRequest,
+    local_ray: None,
+    make_config: Callable[..., Config],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[tuple[Gang, Path]]:
+    ranks, zero_stage = request.param
+    gang = Gang(make_config(ranks=ranks, zero_stage=zero_stage))
+    start = tmp_path_factory.mktemp("start")
+    gang.on_all("save_state", start)
+    yield gang, start
+    gang.stop()
+
+
+@pytest.fixture
+def gang(running_gang: tuple[Gang, Path]) -> Gang:
+    """A gang at the starting weights, no step done."""
+    gang, start = running_gang
+    gang.on_all("load_state", start)
+    return gang
+
+
+def largest_difference(some: Weights, other: Weights) -> float:
+    assert list(some) == list(other)
+    return max(float(np.abs(some[name] - other[name]).max()) for name in some)
+
+
+def test_three_steps_give_the_weights_of_a_plain_torch_loop(gang: Gang, batch: Batch, plain_run: PlainRun) -> None:
+    for step in (1, 2, 3):
+        group_stats, step_stats = gang.train_step(batch, EVEN[len(gang.ranks)])
+        assert [stats.loss for stats in group_stats] == pytest.approx(plain_run.losses[step - 1], abs=1e-5)
+        assert [stats.kl for stats in group_stats] == pytest.approx(plain_run.kls[step - 1], abs=1e-4)
+        assert step_stats.grad_norm == pytest.approx(plain_run.grad_norms[step - 1], rel=1e-3)
+        assert step_stats.lr == pytest.approx(1e-3 * (21 - step) / 20)
+        assert step_stats.step == step
+    assert max(plain_run.kls[2]) > 1e-3
+    assert largest_difference(gang.weights(), plain_run.weights) < 1e-4
+
+
+def test_groups_dealt_otherwise_give_the_same_weights(gang: Gang, batch: Batch, plain_run: PlainRun) -> None:
+    for shares in OTHERWISE[len(gang.ranks)]:
+        gang.train_step(batch, shares)
+    assert largest_difference(gang.weights(), plain_run.weights) < 1e-4
+
+
+def test_export_covers_the_hugging_face_parameters_bucket_by_bucket(gang: Gang, model_folder: Path) -> None:
+    model = Qwen2_5_VLForConditionalGeneration.from_pretrained(model_folder)
+    of_ranks = gang.buckets()
+    assert all(buckets == [] for buckets in of_ranks[1:])
+    assert len(of_ranks[0]) > 1
+    assert all(sum(array.nbytes for array in arrays) <= 1024**2 for _, arrays in of_ranks[0])
+    assert [name for names, _ in of_ranks[0] for name in names] == [name for name, _ in model.named_parameters()]
+    weights = gang.weights()
+    assert all(np.array_equal(weights[name], value.numpy()) for name, value in model.state_dict().items())
+
+
+def test_the_saved_folder_loads_in_transformers_with_the_exported_weights(
+    gang: Gang, batch: Batch, tmp_path: Path
+) -> None:
+    gang.train_step(batch, EVEN[len(gang.ranks)])
+    gang.on_all("save_hf", tmp_path / "step" / "hf")
+    model, report = Qwen2_5_VLForConditionalGeneration.from_pretrained(
+        tmp_path / "step" / "hf", output_loading_info=True
+    )
+    assert not report["missing_keys"]
+    assert not report["unexpected_keys"]
+    weights = gang.weights()
+    assert all(np.array_equal(weights[name], value.numpy()) for name, value in model.state_dict().items())
+    assert AutoProcessor.from_pretrained(tmp_path / "step" / "hf").tokenizer.eos_token == "<|im_end|>"
+
+
+def test_a_resumed_learner_goes_on_bit_for_bit(gang: Gang, batch: Batch, tmp_path: Path) -> None:
+    shares = EVEN[len(gang.ranks)]
+    gang.train_step(batch, shares)
+    gang.on_all("save_state", tmp_path / "state")
+    uninterrupted = [gang.train_step(batch, shares) for _ in range(2)]
+    weights = gang.weights()
+    gang.on_all("load_state", tmp_path / "state")
+    resumed = [gang.train_step(batch, shares) for _ in range(2)]
+    assert [stats.loss for step in resumed for stats in step[0]] == [
+        stats.loss for step in uninterrupted for stats in step[0]
+    ]
+    assert [(step[1].step, step[1].lr, step[1].grad_norm) for step in resumed] == [
+        (step[1].step, step[1].lr, step[1].grad_norm) for step in uninterrupted
+    ]
+    assert largest_difference(gang.weights(), weights) == 0.0
+
+
+def test_the_gap_to_the_engine_is_told_by_completion_over_true_tokens(
+    gang: Gang, batch: Batch, plain_run: PlainRun
+) -> None:
+    groups = tuple(
+        replace(
+            group,
+            completions=tuple(
+                # The engine's logprobs, but for the first token of each completion.
+                replace(completion, logprobs=(logprobs[0] + 0.25, *logprobs[1:]))
+                for completion, logprobs in zip(group.completions, rows, strict=True)
+            ),
+        )
+        for group, rows in zip(batch.groups, plain_run.first_logprobs, strict=True)
+    )
+    group_stats, _ = gang.train_step(Batch(groups=groups, clips=batch.clips), EVEN[len(gang.ranks)])
+    for stats, group in zip(group_stats, groups, strict=True):
+        lengths = [len(completion.token_ids) for completion in group.completions]
+        assert stats.num_tokens == sum(lengths)
+        assert stats.logprob_gap_max == pytest.approx(0.25, abs=1e-5)
+        assert stats.logprob_gap_mean == pytest.approx(0.25 * len(lengths) / sum(lengths), abs=1e-5)
+        assert [gap.mean for gap in stats.completion_gaps] == pytest.approx([0.25 / n for n in lengths], abs=1e-5)
+        assert [gap.max for gap in stats.completion_gaps] == pytest.approx([0.25] * len(lengths), abs=1e-5)
+
+
+def test_a_loss_that_is_not_finite_names_the_step_and_the_group(gang: Gang, batch: Batch, plain_run: PlainRun) -> None:
+    infinite = replace(batch.groups[1], advantages=(float("inf"), 0.0, 0.0, 0.0))
+    for call in [rank.accumulate.remote([infinite], [batch.clips[1]], 4) for rank in gang.ranks]:
+        with pytest.raises(
+            DivergedError, match=r"step 1, group of sample 1 \(carphone_pristine.mp4\): the loss is -inf"
+        ):
+            ray.get(call, timeout=60)
+    for _ in range(3):
+        gang.train_step(batch, EVEN[len(gang.ranks)])
+    assert largest_difference(gang.weights(), plain_run.weights) < 1e-4
+
+
+def test_a_folder_without_this_ranks_state_is_refused(gang: Gang, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"has no state of learner rank 0 of [12]: resume from a complete checkpoint"):
+        ray.get(gang.ranks[0].load_state.remote(tmp_path), timeout=60)
