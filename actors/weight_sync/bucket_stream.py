@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import traceback
 from collections.abc import Sequence
 
-from ray import ObjectRef, ObjectRefGenerator
+from ray import ObjectRefGenerator
 from ray.actor import ActorHandle
 
 from actors.cluster import all_of, within
@@ -32,24 +33,38 @@ class BucketStream:
             learner.export_weights.options(num_returns="streaming", _generator_backpressure_num_objects=1).remote()
             for learner in self._learners
         )
-        num_bytes = 0
-        loading: list[ObjectRef] = []
-        while bucket := await within(
-            self._timeout_s, "the learner's next weights (sync.timeout_s)", anext(buckets, None)
-        ):
-            num_bytes += await self._loaded(loading)
-            loading = [generator.load_weight_bucket.remote(bucket) for generator in self._generators]
-        num_bytes += await self._loaded(loading)
-        await within(
-            self._timeout_s, "the learner's other ranks (sync.timeout_s)", asyncio.gather(*map(_ended, silent))
-        )
-        return num_bytes
-
-    async def _loaded(self, loading: Sequence[ObjectRef]) -> int:
-        sizes = await within(self._timeout_s, "the generators to load weights (sync.timeout_s)", all_of(loading))
-        return int(sizes[0]) if sizes else 0
+        try:
+            num_bytes = 0
+            while bucket := await within(
+                self._timeout_s, "the learner's next weights (sync.timeout_s)", anext(buckets, None)
+            ):
+                loading = [generator.load_weight_bucket.remote(bucket) for generator in self._generators]
+                sizes = await within(
+                    self._timeout_s, "the generators to load weights (sync.timeout_s)", all_of(loading)
+                )
+                num_bytes += int(sizes[0])
+            await within(
+                self._timeout_s, "the learner's other ranks (sync.timeout_s)", asyncio.gather(*map(_ended, silent))
+            )
+            return num_bytes
+        except BaseException as error:
+            _let_go(error)
+            raise
+        finally:
+            del buckets, silent
 
 
 async def _ended(stream: ObjectRefGenerator) -> None:
     async for reference in stream:
         await reference
+
+
+def _let_go(error: BaseException | None) -> None:
+    """Drop what the tracebacks of a failure still hold: streams among it.
+
+    A stream that nobody holds lets its rank run on to its end. One that is held and not read makes it wait for ever,
+    and with it all ranks that gather weights together.
+    """
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__

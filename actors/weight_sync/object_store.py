@@ -35,12 +35,15 @@ class ObjectStoreUpdateInfo(WeightTransferUpdateInfo):
 
 
 class ObjectStoreTransferEngine(WeightTransferEngine[ObjectStoreInitInfo, ObjectStoreUpdateInfo]):
-    """Loads buckets into the model layer by layer, reading arrays where they lie; they stay till their layer is whole."""
+    """Loads buckets into the model, layer by layer.
+
+    Arrays are read where they lie, and kept until all of their layer's have come.
+    """
 
     init_info_cls = ObjectStoreInitInfo
     update_info_cls = ObjectStoreUpdateInfo
     missing: set[str]
-    """Parameters, in the engine's names, that the update hasn't brought."""
+    """Parameters, in the engine's names, of which the update has brought nothing."""
 
     def init_transfer_engine(self, init_info: ObjectStoreInitInfo) -> None:
         """No connection to open: whoever holds a bucket's reference can read it."""
