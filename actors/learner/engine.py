@@ -25,10 +25,10 @@ _MAX_REDUCE_BUCKET = 50_000_000
 
 def join_ranks(config: Config, rank: int, address: str, port: int) -> None:
     """Join the process group of all ranks: NCCL on CUDA, gloo on CPU. Blocks until the last rank has come."""
-    # DeepSpeed takes all of these from the environment, and Ray shows a rank only its own GPU.
-    os.environ.update(
-        RANK=str(rank), WORLD_SIZE=str(config.learner.ranks), LOCAL_RANK="0", MASTER_ADDR=address, MASTER_PORT=str(port)
-    )
+    # DeepSpeed takes all of these from the environment, and Ray shows a rank only its own GPU. Without LOCAL_SIZE it
+    # counts a CPU's NUMA nodes by a subprocess, at every reduction of ZeRO-3.
+    os.environ.update(RANK=str(rank), WORLD_SIZE=str(config.learner.ranks), LOCAL_RANK="0", LOCAL_SIZE="1")
+    os.environ.update(MASTER_ADDR=address, MASTER_PORT=str(port))
     get_accelerator().set_device(0)
     # Nothing here needs DeepSpeed's own operators, and it would compile one for gloo, minutes at the first start.
     deepspeed.ops.__compatible_ops__ = dict.fromkeys(ALL_OPS, False)
