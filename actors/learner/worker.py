@@ -6,10 +6,12 @@ import math
 import socket
 import time
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import ray
 import torch
+from ray.actor import ActorHandle
 from ray.util import get_node_ip_address
 
 from actors.learner.checkpoint import gathered, load_state, save_hf, save_state
@@ -129,6 +131,19 @@ class LearnerWorker:
             with gathered(self.engine, run):
                 if self.rank == 0:
                     yield pack(run)
+
+    def connect_generators(self, address: str, port: int, generators: Sequence[ActorHandle], timeout_s: float) -> None:
+        """Form the NCCL group through which `broadcast_weights` sends. On CUDA, once, on all ranks; not run yet."""
+        # Here, because it brings in vLLM, which the other ways of sending don't need.
+        from actors.weight_sync.nccl_sender import NcclSender
+
+        bucket_bytes = self.config.sync.bucket_mib * 1024**2
+        self.sender = NcclSender(self.rank, self.engine.module, partial(gathered, self.engine), bucket_bytes)
+        self.sender.connect(address, port, generators, timeout_s)
+
+    def broadcast_weights(self) -> int:
+        """Send the policy's weights to the connected generators, all ranks together; the bytes of them."""
+        return self.sender.send()
 
     def save_hf(self, path: Path) -> None:
         """Write the policy as a Hugging Face folder that transformers and vLLM load."""
