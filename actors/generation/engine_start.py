@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+from pydantic import ValidationError
 from vllm import EngineArgs, LLMEngine
 from vllm.config import VllmConfig, WeightTransferConfig
 from vllm.v1.executor import Executor
@@ -40,8 +41,10 @@ def start_engine(config: Config) -> LLMEngine:
             multiprocess_mode=False,
         )
     except ValueError as error:
+        generation = config.generation
         raise ConfigError(
-            f"vLLM can't run model.path {config.model.path} with the keys of `generation`: {_one_line(error)}"
+            f"vLLM can't run {config.model.path} with generation.max_model_len {generation.max_model_len} and "
+            f"generation.kv_cache_gib {generation.kv_cache_gib:g}: {_first_sentence(error)}; change these"
         ) from error
 
 
@@ -112,5 +115,6 @@ def _transfer_backend(config: Config, on_cuda: bool) -> str:
     return backend.value
 
 
-def _one_line(error: ValueError) -> str:
-    return " ".join(str(error).split())
+def _first_sentence(error: ValueError) -> str:
+    text = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
+    return " ".join(text.split()).removeprefix("Value error, ").partition(". ")[0].removesuffix(".")

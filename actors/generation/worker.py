@@ -10,6 +10,7 @@ import ray
 from actors.generation.requests import GeneratedGroup, GenerationRequest
 from actors.weight_sync.buckets import WeightBucket
 from museg.config.schema import Config
+from museg.errors import UserError
 
 
 class GenerationWorker:
@@ -31,10 +32,22 @@ class GenerationWorker:
 
         self.config = config
         self.rank = rank
-        self.engine = SamplingEngine(config)
+        self.refusal: UserError | None = None
+        try:
+            self.engine = SamplingEngine(config)
+        except UserError as error:
+            # Kept for `ready`: from a constructor it would reach the user buried in the trace of a dead actor.
+            self.refusal = error
 
     def ready(self) -> bool:
-        """True; answered once the engine is loaded."""
+        """True; answered once the engine is loaded.
+
+        Raises:
+            ModelError: the model folder isn't a complete Qwen2.5-VL model.
+            ConfigError: vLLM refuses the settings.
+        """
+        if self.refusal is not None:
+            raise self.refusal
         return True
 
     def weights_version(self) -> int:

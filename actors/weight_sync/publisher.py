@@ -42,7 +42,7 @@ class WeightPublisher:
         Nothing may generate or step meanwhile. After a failure the same or a later version can be published again.
 
         Raises:
-            DeadlineExceeded: learner or generators took longer than `sync.timeout_s` for one part of it.
+            DeadlineError: learner or generators took longer than `sync.timeout_s` for one part of it.
             RayError: one of them failed or died.
         """
         started = time.perf_counter()

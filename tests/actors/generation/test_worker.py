@@ -12,9 +12,9 @@ import torch
 from ray.actor import ActorHandle
 from transformers import AutoTokenizer, Qwen2_5_VLForConditionalGeneration
 
-from actors.generation import GeneratedGroup, GenerationRequest, generation_options
+from actors.generation import GeneratedGroup, GenerationRequest, GenerationWorker, generation_options
 from actors.weight_sync.buckets import pack
-from museg.errors import ModelError
+from museg.errors import ConfigError, ModelError
 from museg.policy.inputs import PromptEncoder, vision_token_ids
 from tests.actors.conftest import StartGenerator
 from tests.actors.material import (
@@ -129,8 +129,18 @@ def test_vision_tokens_are_never_sampled_however_likely(worker: ActorHandle, mod
         assert all(value > -20 for value in sampled_logprobs(groups))
 
 
-def test_a_worker_is_found_under_the_runs_name(worker: ActorHandle, model: Path) -> None:
-    config = run_config(model)
+def test_a_worker_is_found_under_the_runs_name(worker: ActorHandle) -> None:
     assert ray.get_actor("museg/test/generation-0") == worker
-    options = generation_options(config, 1, "other")
-    assert (options["name"], options["num_cpus"], options["num_gpus"]) == ("museg/other/generation-1", 1.0, 0.0)
+
+
+def test_settings_that_the_engine_refuses_are_a_users_error(local_ray: None, model: Path) -> None:
+    config = run_config(model)
+    config.run.name = "refused"
+    config.generation.max_model_len = 5000
+    refused = ray.remote(GenerationWorker).options(**generation_options(config, 0, config.run.name)).remote(config, 0)
+    with pytest.raises(ConfigError) as raised:
+        ray.get(refused.ready.remote(), timeout=180)
+    assert str(raised.value.cause).startswith(
+        f"vLLM can't run {model} with generation.max_model_len 5000 and generation.kv_cache_gib 0.125: "
+        "User-specified max_model_len (5000) is greater than the derived max_model_len"
+    )
