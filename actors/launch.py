@@ -55,7 +55,7 @@ def run_training(config: Config, console: Console) -> Summary:
     Raises:
         UserError: the configuration, the data, the videos or the model can't be used.
     """
-    run = RunDirectory(Path(config.run.root) / config.run.name)
+    run = RunDirectory(Path(config.run.root).absolute() / config.run.name)
     inputs = Inputs.read(config)
     start = starting_point(config, run)
     if start.state.step >= config.grpo.steps and (summary := read_summary(run)) and summary.status == "completed":

@@ -52,7 +52,7 @@ class SamplingEngine:
         """Yield one group per request, in the order in which they finish. Requests carry their clips, no references.
 
         Raises:
-            ModelError: a prompt and its completion don't fit into the context.
+            ModelError: a prompt fills the whole context.
         """
         if not self._whole:
             raise RuntimeError(f"weights version {self.weights_version} is being replaced: finish_weight_update first")
@@ -108,13 +108,13 @@ class SamplingEngine:
         request_id = str(next(self._request_ids))
         rendered = self._render(request.prompt, request.clip)
         sampling = request.sampling
-        self._refuse_overlong(request.clip, len(rendered["prompt_token_ids"]), sampling.max_tokens)
+        room = self._room_after(request.clip, len(rendered["prompt_token_ids"]))
         parameters = SamplingParams(
             n=sampling.num_completions,
             seed=request.seed,
             temperature=sampling.temperature,
             top_p=sampling.top_p,
-            max_tokens=sampling.max_tokens,
+            max_tokens=min(sampling.max_tokens, room),
             logit_bias=self._forbidden,
             # The sampled token's own, without any others.
             logprobs=0,
@@ -136,12 +136,14 @@ class SamplingEngine:
             raise ModelError(f"the prompt about {clip.video} can't be given to the model: {error}") from error
         return rendered
 
-    def _refuse_overlong(self, clip: VideoClip, num_prompt_tokens: int, max_tokens: int) -> None:
-        if num_prompt_tokens + max_tokens > self._context:
+    def _room_after(self, clip: VideoClip, num_prompt_tokens: int) -> int:
+        """Completion tokens that the context has room for; a completion that reaches its end stops by `length`."""
+        if num_prompt_tokens >= self._context:
             raise ModelError(
-                f"the prompt about {clip.video} has {num_prompt_tokens} tokens and its completion up to {max_tokens}, "
-                f"over generation.max_model_len ({self._context}): raise it, or lower video.total_pixels or max_tokens"
+                f"the prompt about {clip.video} has {num_prompt_tokens} tokens, which leaves no room for a completion in "
+                f"generation.max_model_len ({self._context}): raise it, or lower video.total_pixels"
             )
+        return self._context - num_prompt_tokens
 
     def _group(self, key: int, output: RequestOutput) -> GeneratedGroup:
         return GeneratedGroup(key=key, completions=tuple(self._completion(completion) for completion in output.outputs))

@@ -58,7 +58,7 @@ class GenerationWorker:
         """Yield one group per request, in the order in which they finish.
 
         Raises:
-            ModelError: a prompt and its completion don't fit into the context; nothing is ever cut off.
+            ModelError: a prompt fills the whole context; it is never cut.
         """
         yield from self.engine.generate(self._with_clips(requests))
 
