@@ -140,8 +140,8 @@ class SamplingEngine:
         """Completion tokens that the context has room for; a completion that reaches its end stops by `length`."""
         if num_prompt_tokens >= self._context:
             raise ModelError(
-                f"the prompt about {clip.video} has {num_prompt_tokens} tokens, which leaves no room for a completion in "
-                f"generation.max_model_len ({self._context}): raise it, or lower video.total_pixels"
+                f"the prompt about {clip.video} has {num_prompt_tokens} tokens, which leaves no room for a completion "
+                f"in generation.max_model_len ({self._context}): raise it, or lower video.total_pixels"
             )
         return self._context - num_prompt_tokens
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -86,6 +87,19 @@ def segments_showing(content: str, seconds: Sequence[str]) -> tuple[Segment, ...
             segments.append((float(start), float(end)))
         start = end
     return tuple(segments)
+
+
+def loosened(segments: Sequence[Segment], duration_s: float, slack_s: int, rng: random.Random) -> tuple[Segment, ...]:
+    """A loose annotation: starts 0 to `slack_s` seconds early and ends as much late, each uniform over whole seconds.
+
+    Segments stay within the video and at least a second apart.
+    """
+    loose: list[Segment] = []
+    for index, (start, end) in enumerate(segments):
+        before = start if index == 0 else (start - segments[index - 1][1] - 1) // 2
+        after = duration_s - end if index == len(segments) - 1 else (segments[index + 1][0] - end - 1) // 2
+        loose.append((start - min(rng.randint(0, slack_s), before), end + min(rng.randint(0, slack_s), after)))
+    return tuple(loose)
 
 
 def _questions_about(

@@ -12,6 +12,7 @@ from transformers import PreTrainedTokenizerBase, Qwen2_5_VLForConditionalGenera
 
 from museg.config.schema import Template
 from museg.data.prompts import QUESTION_TEMPLATES, chat_prompt
+from museg.data.samples import Segment
 from museg.errors import ModelError
 from museg.policy.inputs import VIDEO_PLACEHOLDER, PromptEncoder, PromptInputs
 from museg.synthesis.questions import DESCRIPTIONS
@@ -19,7 +20,10 @@ from museg.tiny_model.lessons import Lesson
 from museg.tiny_model.wording import MAX_SECOND, answer_text, second_token
 
 READING_LAYER = 2
-"""Number of layers after which what is shown must be known; the next layer's first head then looks it up."""
+"""Number of layers after which what is shown must be known; heads of the next layer then look it up."""
+
+LOOKING_HEAD, COPYING_HEAD = 0, 1
+"""Heads of that layer that are taught where a number of the reasoning is seen, and where one of the answer was said."""
 
 EPSILON = 1e-6
 """Keeps the logarithm of an attention weight finite."""
@@ -38,8 +42,11 @@ class Exercise:
     """`[S]`, number of the content that each second shows."""
     asked: int
     """Number of the content asked for."""
-    cited: tuple[tuple[int, int], ...]
-    """`[N]`, index of the token that predicts a number, counted from the prompt's start, and the number itself."""
+    looks: tuple[tuple[int, int], ...]
+    """`[N]`, for each number of the reasoning the token that predicts it and the visual token where it is seen: the
+    first of the event, or the first after it (after an event that lasts to the end, the token after the video)."""
+    copies: tuple[tuple[int, int], ...]
+    """`[N]`, for each number of the answer the token that predicts it and the same number in the reasoning."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +58,7 @@ class Losses:
     seeing: torch.Tensor
     """Of naming each second, its content and whether it begins a shot, at its visual token."""
     looking: torch.Tensor
-    """Of naming the content asked for and of attending to the second that a number cites, where a number comes next."""
+    """Where a number comes next: of naming the content asked for, and of attending to where the number is found."""
 
     @property
     def total(self) -> torch.Tensor:
@@ -72,23 +79,28 @@ class Teacher:
         self._flags = _single_tokens(tokenizer, [" no", " yes"])
         self._video_token_id: int = tokenizer.convert_tokens_to_ids(VIDEO_PLACEHOLDER)
 
-    def exercise(self, lesson: Lesson) -> Exercise:
-        """Tokenise a lesson: the training prompt of its problem, and the answer that earns full marks."""
+    def exercise(self, lesson: Lesson, answered: Sequence[Segment]) -> Exercise:
+        """Tokenise a lesson: the training prompt of its problem, and the answer that cites the segments `answered`.
+
+        Where to look is always taught by the lesson's own segments, so a loose answer doesn't unteach it.
+        """
         tokenizer = self._encoder.tokenizer
         text = QUESTION_TEMPLATES[Template.timestamps].format(lesson.problem)
         prompt = self._encoder.encode(chat_prompt(tokenizer, text), lesson.clip)
-        answer = tokenizer.encode(answer_text(lesson.segments) + tokenizer.eos_token)
-        numbers = [(index, self._seconds.index(token)) for index, token in enumerate(answer) if token in self._seconds]
+        answer = tokenizer.encode(answer_text(answered) + tokenizer.eos_token)
+        numbers = [prompt.num_tokens + index for index, token in enumerate(answer) if token in self._seconds]
+        reasoned, concluded = numbers[: len(numbers) // 2], numbers[len(numbers) // 2 :]
+        video_start = int((prompt.input_ids == self._video_token_id).nonzero()[0])
+        seen = [video_start + int(time) for segment in lesson.segments for time in segment]
         names = list(DESCRIPTIONS)
-        asked = lesson.seconds[int(lesson.segments[0][0])]
-        in_reasoning = numbers[: 2 * len(lesson.segments)]
         return Exercise(
             prompt=prompt,
             answer_ids=tuple(answer),
-            video_start=int((prompt.input_ids == self._video_token_id).nonzero()[0]),
+            video_start=video_start,
             contents=tuple(names.index(content) for content in lesson.seconds),
-            asked=names.index(asked),
-            cited=tuple((prompt.num_tokens - 1 + index, second) for index, second in in_reasoning),
+            asked=names.index(lesson.seconds[int(lesson.segments[0][0])]),
+            looks=tuple((index - 1, place) for index, place in zip(reasoned, seen, strict=True)),
+            copies=tuple((index - 1, place) for index, place in zip(concluded, reasoned, strict=True)),
         )
 
     def losses(self, model: Qwen2_5_VLForConditionalGeneration, batch: Sequence[Exercise]) -> Losses:
@@ -152,16 +164,13 @@ class Teacher:
     def _looking_loss(
         self, head: torch.nn.Module, early: torch.Tensor, weights: torch.Tensor, batch: Sequence[Exercise]
     ) -> torch.Tensor:
-        rows, columns, looked_at, asked = [], [], [], []
-        for row, exercise in enumerate(batch):
-            for column, second in exercise.cited:
-                rows.append(row)
-                columns.append(column)
-                # An event that lasts to the end is looked up at the token after the video.
-                looked_at.append(exercise.video_start + second)
-                asked.append(exercise.asked)
-        naming = cross_entropy(head(early[rows, columns])[:, self._contents], torch.tensor(asked))
-        return naming - torch.log(weights[rows, 0, columns, looked_at] + EPSILON).mean()
+        rows = [row for row, exercise in enumerate(batch) for _ in exercise.looks]
+        looking, seen = zip(*(pair for exercise in batch for pair in exercise.looks), strict=True)
+        copying, copied = zip(*(pair for exercise in batch for pair in exercise.copies), strict=True)
+        asked = torch.tensor([batch[row].asked for row in rows])
+        naming = cross_entropy(head(early[rows, looking])[:, self._contents], asked)
+        attended = weights[rows, LOOKING_HEAD, looking, seen], weights[rows, COPYING_HEAD, copying, copied]
+        return naming - sum(torch.log(weight + EPSILON).mean() for weight in attended)
 
 
 def _padded(batch: Sequence[Exercise], pad_token_id: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -28,7 +28,7 @@ from museg.evaluation.grounding import score_grounding
 from museg.policy.inputs import PromptEncoder, vision_token_ids
 from museg.tiny_model.architecture import build_model, build_processor, save_model
 from museg.tiny_model.greedy import greedy_completions
-from museg.tiny_model.lessons import decode_all, read_lessons
+from museg.tiny_model.lessons import decode_all, loosened, read_lessons
 from museg.tiny_model.supervision import Teacher
 from museg.video.clip import VideoClip
 
@@ -46,8 +46,8 @@ class WarmStartSettings:
     """What decides the model, together with the data."""
 
     seed: int = 0
-    """Of the weights, of the order of the lessons and of their wording."""
-    steps: int = 300
+    """Of the weights, and of the lessons' order, wording and looseness."""
+    steps: int = 260
     batch_size: int = 16
     lr: float = 2e-3
     warmup_steps: int = 30
@@ -56,7 +56,11 @@ class WarmStartSettings:
     final_lr_fraction: float = 0.1
     max_grad_norm: float = 1.0
     min_event_s: int = 4
-    """Shortest event that is asked for; GRPO's events are 2 to 6 s long."""
+    """Shortest event that is asked for."""
+    loose_share: float = 0.4
+    """Share of the steps, the last ones, whose answers are annotated loosely: GRPO is to mend that."""
+    loose_s: int = 8
+    """Most seconds that a loose segment starts early, and ends late."""
     score_samples: int = 64
     """Held-out samples that the finished model answers."""
 
@@ -65,6 +69,10 @@ class WarmStartSettings:
         decay_start = self.decay_from * self.steps
         decayed = max(0.0, step - decay_start) / max(self.steps - decay_start, 1.0)
         return self.lr * min(1.0, (step + 1) / self.warmup_steps) * (1 - (1 - self.final_lr_fraction) * decayed)
+
+    def slack_at(self, step: int) -> int:
+        """How loosely a step's answers are annotated, in seconds; 0 is exactly."""
+        return self.loose_s if step >= (1 - self.loose_share) * self.steps else 0
 
 
 class Outcome(TypedDict):
@@ -157,7 +165,8 @@ def _train(
     console.print(f"warm start: {len(lessons):,} questions about events of {settings.min_event_s} s or more")
     model.set_attn_implementation({"text_config": "eager"})
     optimizer = torch.optim.AdamW(model.parameters(), lr=settings.lr, betas=(0.9, 0.99), weight_decay=0.0)
-    order = _batches(len(lessons), settings)
+    rng = random.Random(settings.seed)
+    order = _batches(len(lessons), settings.batch_size, rng)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     history = []
     with Progress(*columns, console=console) as progress:
@@ -165,7 +174,10 @@ def _train(
         for step in range(settings.steps):
             for group in optimizer.param_groups:
                 group["lr"] = settings.lr_at(step)
-            losses = teacher.losses(model, [teacher.exercise(lessons[index]) for index in next(order)])
+            slack_s = settings.slack_at(step)
+            batch = [lessons[index] for index in next(order)]
+            answered = [loosened(lesson.segments, len(lesson.seconds), slack_s, rng) for lesson in batch]
+            losses = teacher.losses(model, list(map(teacher.exercise, batch, answered)))
             optimizer.zero_grad()
             losses.total.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), settings.max_grad_norm)
@@ -177,14 +189,13 @@ def _train(
     return history
 
 
-def _batches(num_lessons: int, settings: WarmStartSettings) -> Iterator[list[int]]:
+def _batches(num_lessons: int, batch_size: int, rng: random.Random) -> Iterator[list[int]]:
     """Batches of shuffled passes over the lessons, laid end to end."""
-    rng = random.Random(settings.seed)
     pool: list[int] = []
     while True:
-        while len(pool) < settings.batch_size:
+        while len(pool) < batch_size:
             pool += rng.sample(range(num_lessons), num_lessons)
-        batch, pool = pool[: settings.batch_size], pool[settings.batch_size :]
+        batch, pool = pool[:batch_size], pool[batch_size:]
         yield batch
 
 

@@ -97,7 +97,7 @@ def test_at_temperature_0_the_likeliest_token_is_taken(worker: ActorHandle, mode
 def test_an_overlong_prompt_is_refused_by_name_and_the_worker_goes_on(worker: ActorHandle, model: Path) -> None:
     fits, long = noisy_clip(0), noisy_clip(4, num_frames=80)
     num_tokens = PromptEncoder.from_folder(model, dtype=torch.float32).encode(PROMPT, long).num_tokens
-    with pytest.raises(ModelError, match=rf"noise-4\.mp4 has {num_tokens} tokens .*max_model_len \({CONTEXT}\)"):
+    with pytest.raises(ModelError, match=rf"noise-4\.mp4 has {num_tokens} tokens, .*max_model_len \({CONTEXT}\)"):
         generate(worker, [request(0, fits), request(1, long)])
     room = CONTEXT - prompt_length(model)
     (group,) = generate(worker, [request(0, fits, max_tokens=CONTEXT, num_completions=8)])
