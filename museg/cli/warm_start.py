@@ -26,7 +26,6 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--output", metavar="DIR", type=Path, required=True, help="model folder to write")
     parser.add_argument("--seed", type=int, help="of the weights and of the order of the samples")
     parser.add_argument("--steps", type=int, help="supervised steps")
-    parser.add_argument("--threads", type=int, help="CPU threads (default: one a core)")
     parser.add_argument("--force", action="store_true", help="replace a model made with other settings")
     parser.set_defaults(run=run)
 
@@ -44,6 +43,6 @@ def run(args: argparse.Namespace) -> int:
 
     disable_progress_bar()
     given = {name: value for name in ("seed", "steps") if (value := getattr(args, name)) is not None}
-    result = warm_start(WarmStartSettings(**given), args.data, args.output, threads=args.threads, force=args.force)
+    result = warm_start(WarmStartSettings(**given), args.data, args.output, force=args.force)
     print(result.describe())
     return 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -40,7 +41,7 @@ class Lesson:
     """Where the content asked for is shown, in whole seconds."""
 
 
-def read_lessons(data: Path, *, min_event_s: int, seed: int, threads: int) -> list[Lesson]:
+def read_lessons(data: Path, *, min_event_s: int, seed: int) -> list[Lesson]:
     """All questions that the videos of the warm-start split allow about events of at least `min_event_s`.
 
     A video is asked about each of its contents, not only the one it was made for: otherwise the longest event is always
@@ -51,7 +52,7 @@ def read_lessons(data: Path, *, min_event_s: int, seed: int, threads: int) -> li
     """
     samples = read_samples(data / "warm_start.jsonl")
     timelines = _read_timelines(data / "timeline.jsonl")
-    clips = decode_all(data, samples, threads)
+    clips = decode_all(data, samples)
     rng = np.random.default_rng(seed)
     lessons = []
     for sample, clip in zip(samples, clips, strict=True):
@@ -67,13 +68,13 @@ def read_lessons(data: Path, *, min_event_s: int, seed: int, threads: int) -> li
     return lessons
 
 
-def decode_all(data: Path, samples: Sequence[Sample], threads: int) -> list[VideoClip]:
+def decode_all(data: Path, samples: Sequence[Sample]) -> list[VideoClip]:
     """The samples' clips at one visual token a second. Raises VideoError for the first that can't be decoded."""
 
     def decode(sample: Sample) -> VideoClip:
         return decode_clip(data / sample.video, video=sample.video, budget=ONE_TOKEN_A_SECOND)
 
-    with ThreadPoolExecutor(threads) as pool:
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
         return list(pool.map(decode, samples))
 
 

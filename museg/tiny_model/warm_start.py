@@ -101,21 +101,18 @@ class WarmStart:
         return f"{self.path} ({made}): {shown}, format {self.score['format']:.3f}"
 
 
-def warm_start(
-    settings: WarmStartSettings, data: Path, output: Path, *, threads: int | None = None, force: bool = False
-) -> WarmStart:
+def warm_start(settings: WarmStartSettings, data: Path, output: Path, *, force: bool = False) -> WarmStart:
     """Make the warm-started model of `settings` from a data set of `museg data synth`, or reuse it if it is there.
 
     Written beside `output` and renamed when complete. A model of other settings or other data is replaced only with
-    `force`; a folder that no warm start wrote, never. `threads` (None: one a core) changes what is learned by rounding
-    only.
+    `force`; a folder that no warm start wrote, never.
 
     Raises:
-        DataError: `data` isn't such a data set, or steps or threads are less than 1.
+        DataError: `data` isn't such a data set, or there isn't a single step.
         ModelError: `output` must not be replaced, or can't be written.
     """
-    if settings.steps < 1 or (threads is not None and threads < 1):
-        raise DataError(f"warm-start: steps and threads must be at least 1 (got {settings.steps} and {threads})")
+    if settings.steps < 1:
+        raise DataError(f"warm-start: steps must be at least 1 (got {settings.steps})")
     record: dict[str, object] = {
         "version": VERSION,
         "settings": asdict(settings),
@@ -128,8 +125,8 @@ def warm_start(
         output.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{output.name}-", dir=output.parent) as scratch:
             fresh = Path(scratch) / "model"
-            with _torch_threads(threads or os.cpu_count() or 1):
-                result = _make(settings, data, fresh, threads=threads or os.cpu_count() or 1)
+            with _one_torch_thread():
+                result = _make(settings, data, fresh)
             (fresh / RECORD).write_text(json.dumps({**record, **result}, indent=2) + "\n")
             if output.exists():
                 os.rename(output, Path(scratch) / "replaced")
@@ -139,16 +136,16 @@ def warm_start(
     return WarmStart(path=output, score=result["score"], wall_s=result["wall_s"], reused=False)
 
 
-def _make(settings: WarmStartSettings, data: Path, folder: Path, *, threads: int) -> Outcome:
+def _make(settings: WarmStartSettings, data: Path, folder: Path) -> Outcome:
     """Train, save and score the model; returns what goes on record."""
     started = time.monotonic()
     processor = build_processor()
     model = build_model(processor.tokenizer, seed=settings.seed)
     save_model(model, processor, folder)
     encoder = PromptEncoder.from_folder(folder, dtype=torch.float32)
-    losses = _train(model, Teacher(encoder), settings, data, threads)
+    losses = _train(model, Teacher(encoder), settings, data)
     save_model(model, processor, folder)
-    score = _score(model, encoder, data, settings.score_samples, threads)
+    score = _score(model, encoder, data, settings.score_samples)
     return Outcome(losses=losses, score=score, wall_s=round(time.monotonic() - started, 1))
 
 
@@ -157,11 +154,10 @@ def _train(
     teacher: Teacher,
     settings: WarmStartSettings,
     data: Path,
-    threads: int,
 ) -> list[dict[str, float]]:
     """The supervised steps; returns the losses of every tenth and of the last."""
     console = Console(stderr=True)
-    lessons = read_lessons(data, min_event_s=settings.min_event_s, seed=settings.seed, threads=threads)
+    lessons = read_lessons(data, min_event_s=settings.min_event_s, seed=settings.seed)
     console.print(f"warm start: {len(lessons):,} questions about events of {settings.min_event_s} s or more")
     model.set_attn_implementation({"text_config": "eager"})
     optimizer = torch.optim.AdamW(model.parameters(), lr=settings.lr, betas=(0.9, 0.99), weight_decay=0.0)
@@ -200,11 +196,11 @@ def _batches(num_lessons: int, batch_size: int, rng: random.Random) -> Iterator[
 
 
 def _score(
-    model: Qwen2_5_VLForConditionalGeneration, encoder: PromptEncoder, data: Path, num_samples: int, threads: int
+    model: Qwen2_5_VLForConditionalGeneration, encoder: PromptEncoder, data: Path, num_samples: int
 ) -> dict[str, float]:
     """Scores of greedy answers to the first held-out questions, shown their own videos and others'."""
     samples = read_samples(data / "eval.jsonl")[:num_samples]
-    clips = decode_all(data, samples, threads)
+    clips = decode_all(data, samples)
     model.eval()
     own, swapped = (
         score_grounding(samples, _answers(model, encoder, samples, shown))
@@ -258,9 +254,10 @@ def _digest(path: Path) -> str:
 
 
 @contextmanager
-def _torch_threads(threads: int) -> Iterator[None]:
+def _one_torch_thread() -> Iterator[None]:
+    """Operations this small gain nothing from a second thread, and wait long for one on a busy machine."""
     before = torch.get_num_threads()
-    torch.set_num_threads(threads)
+    torch.set_num_threads(1)
     try:
         yield
     finally:
