@@ -15,7 +15,7 @@ import pytest
 from museg.runs.directory import RunDirectory
 from museg.synthesis.dataset import synthesize
 from museg.synthesis.settings import SplitSettings, SynthesisSettings
-from museg.tiny_model import build_tiny_model
+from museg.tiny_model.warm_start import WarmStartSettings, warm_start
 
 REPOSITORY = Path(__file__).parents[2]
 QUICKSTART = REPOSITORY / "configs" / "quickstart.yaml"
@@ -58,13 +58,14 @@ class Workplace:
 def workplace(tmp_path_factory: pytest.TempPathFactory) -> Workplace:
     root = tmp_path_factory.mktemp("end_to_end")
     settings = SynthesisSettings(
-        warm_start=SplitSettings(num_samples=4, min_event_s=7, max_event_s=14),
+        warm_start=SplitSettings(num_samples=48, min_event_s=7, max_event_s=14),
         train=SplitSettings(num_samples=16, min_event_s=2, max_event_s=6),
         eval=SplitSettings(num_samples=8, min_event_s=2, max_event_s=6),
     )
-    data = synthesize(settings, root / "data")
-    del data
-    return Workplace(data=root / "data", model=build_tiny_model(root / "model", seed=3), runs=root / "runs")
+    data = synthesize(settings, root / "data").root
+    # Long enough that some answers earn a reward and others don't: without that, a step moves nothing.
+    model = warm_start(WarmStartSettings(steps=60, warmup_steps=5, score_samples=4), data, root / "model").path
+    return Workplace(data=data, model=model, runs=root / "runs")
 
 
 Museg = Callable[..., "subprocess.CompletedProcess[str]"]

@@ -72,6 +72,7 @@ def test_zero_stages_with_two_ranks_and_two_generators_end_at_the_same_weights(
 ) -> None:
     for stage in (0, 1, 2, 3):
         more = [f"learner.zero_stage={stage}", "learner.ranks=2", "generation.workers=2", "data.eval=null"]
+        more += ["learner.warmup_steps=0"]
         done = museg("train", str(QUICKSTART), *workplace.overrides(f"zero{stage}", "grpo.kl_beta=0.04", *more))
         assert done.returncode == 0, done.stderr
         for row in workplace.run(f"zero{stage}").read_metrics():
