@@ -69,9 +69,9 @@ def run_training(config: Config, console: Console) -> Summary:
 async def _run(
     config: Config, run: RunDirectory, inputs: Inputs, start: StartingPoint, placement: PlacementGroup, console: Console
 ) -> Summary:
-    stop = StopSignal()
-    stop.install()
     progress = ProgressDisplay(config.run.name, config.grpo.steps, start.state.step, console)
+    stop = StopSignal(progress.say)
+    stop.install()
     progress.say("starting workers")
     workers = await start_workers(config, placement)
     trainer = _trainer(config, run, inputs, start, workers, progress, stop)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import ray
@@ -36,8 +37,11 @@ class LearnerGang:
         """
         order = sorted(range(len(groups)), key=lambda index: -_num_tokens(groups[index]))
         shares = [order[rank :: len(self.ranks)] for rank in range(len(self.ranks))]
+        unannotated = [_without_annotation(group) for group in groups]
         accumulating = [
-            worker.accumulate.remote([groups[index] for index in share], [clips[index] for index in share], len(groups))
+            worker.accumulate.remote(
+                [unannotated[index] for index in share], [clips[index] for index in share], len(groups)
+            )
             for worker, share in zip(self.ranks, shares, strict=True)
         ]
         stepping = [worker.step.remote() for worker in self.ranks]
@@ -65,6 +69,11 @@ class LearnerGang:
     async def _on_all(self, what: str, method: str, *args: object) -> None:
         calls = [getattr(worker, method).remote(*args) for worker in self.ranks]
         await within(self.timeout_s, f"{what} (learner.timeout_s)", asyncio.gather(*calls))
+
+
+def _without_annotation(group: Group) -> Group:
+    """The group as the learner may see it: what was sampled and what it earned, not what was right."""
+    return replace(group, sample=replace(group.sample, solution=()))
 
 
 def _num_tokens(group: Group) -> int:

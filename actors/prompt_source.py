@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import ray
 from transformers import Qwen2_5_VLProcessor
@@ -96,6 +96,8 @@ class PromptSource:
         self._num_drawn += 1
         if outcome.error is not None:
             self._skip(outcome)
+        elif sample.duration_s is None:
+            sample = replace(sample, duration_s=outcome.duration_s)
         return PreparedPrompt(sample=sample, prompt=prompt, clip=clip, outcome=outcome)
 
     def _refuse_overlong(self, sample: Sample, prompt: str, outcome: DecodeOutcome) -> None:
