@@ -7,11 +7,8 @@ import sys
 from collections.abc import Sequence
 
 from museg import __version__
-from museg.cli import data, report, train, warm_start
+from museg.cli import data, exit_codes, report, train, warm_start
 from museg.errors import UserError
-
-EXIT_USER_ERROR = 2
-EXIT_INTERRUPTED = 130
 
 DESCRIPTION = """\
 Teach video-language models when things happen: GRPO with segment rewards (arXiv 2505.20715).
@@ -38,10 +35,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return code
     except UserError as error:
         print(f"museg: {_message(error)}", file=sys.stderr)
-        return EXIT_USER_ERROR
+        return exit_codes.USER_ERROR
     except KeyboardInterrupt:
         print("museg: interrupted", file=sys.stderr)
-        return EXIT_INTERRUPTED
+        return exit_codes.INTERRUPTED
 
 
 def _message(error: UserError) -> str:

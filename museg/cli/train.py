@@ -33,11 +33,11 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def run(args: argparse.Namespace) -> int:
     from rich.console import Console
 
-    from museg.cli.main import EXIT_INTERRUPTED
+    from museg.cli import exit_codes
     from museg.config.loading import load_config
 
     config = load_config(args.config, args.overrides)  # before the engines' slow imports
     from actors.launch import run_training
 
     summary = run_training(config, Console())
-    return EXIT_INTERRUPTED if summary.status == "interrupted" else 0
+    return exit_codes.INTERRUPTED if summary.status == "interrupted" else 0

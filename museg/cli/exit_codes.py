@@ -1,0 +1,6 @@
+"""What the command line's exit codes mean; 0 is done."""
+
+USER_ERROR = 2
+"""A mistake that the user can mend, told in one line on stderr."""
+INTERRUPTED = 130
+"""Stopped by a signal, after a checkpoint."""
