@@ -107,7 +107,7 @@ def _first_key_of(section: str, valid: set[str]) -> str:
 
 
 def _did_you_mean(word: str, candidates: Sequence[str], certain: bool = False) -> str:
-    close = list(candidates)[:1] if certain else difflib.get_close_matches(word, candidates, n=1, cutoff=0.4)
+    close = list(candidates)[:1] if certain else difflib.get_close_matches(word, candidates, n=1, cutoff=0.6)
     return f"; did you mean '{close[0]}'?" if close else ""
 
 
