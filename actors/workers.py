@@ -12,6 +12,7 @@ from ray.actor import ActorHandle
 from ray.util.placement_group import PlacementGroup, placement_group, remove_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
+from actors.actor_options import ActorOptions
 from actors.cluster import START_TIMEOUT_S, has_gpus, within
 from actors.generation import GenerationWorker, generation_options
 from actors.generator_pool import GeneratorPool
@@ -77,9 +78,10 @@ def _generator(config: Config, rank: int) -> ActorHandle:
 
 
 def _reward_worker(config: Config, rank: int) -> ActorHandle:
-    options = {
-        "name": f"museg/{config.run.name}/reward-{rank}",
-        "num_cpus": config.reward.cpus,
-        "runtime_env": {"env_vars": {"OMP_NUM_THREADS": "1"}},
-    }
+    options = ActorOptions(
+        name=f"museg/{config.run.name}/reward-{rank}",
+        num_cpus=config.reward.cpus,
+        num_gpus=0.0,
+        runtime_env={"env_vars": {"OMP_NUM_THREADS": "1"}},
+    )
     return ray.remote(RewardWorker).options(**options).remote(config, rank)

@@ -2,19 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TypedDict
-
+from actors.actor_options import ActorOptions
 from actors.cluster import has_gpus
 from museg.config.schema import Config
-
-
-class ActorOptions(TypedDict):
-    """Keywords of Ray's `.options()`."""
-
-    name: str
-    num_cpus: float
-    num_gpus: float
-    runtime_env: dict[str, dict[str, str]]
 
 
 def generation_env(config: Config) -> dict[str, str]:
