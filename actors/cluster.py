@@ -10,10 +10,9 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import ray
-from ray.actor import ActorHandle
 
 from museg.config.schema import Config
-from museg.errors import ConfigError, UserError
+from museg.errors import UserError
 
 T = TypeVar("T")
 START_TIMEOUT_S = 900.0
@@ -29,7 +28,6 @@ def ray_session(config: Config) -> Iterator[None]:
     logging.getLogger("ray").setLevel(logging.ERROR)
     if os.environ.get("RAY_ADDRESS"):
         ray.init(log_to_driver=False, namespace="museg", configure_logging=False)
-        _refuse_too_small_a_cluster(config)
     else:
         os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
         cpus = max(os.cpu_count() or 1, int(required_cpus(config)) + 1)
@@ -58,15 +56,10 @@ def has_gpus() -> bool:
     return float(ray.cluster_resources().get("GPU", 0)) > 0
 
 
-def _refuse_too_small_a_cluster(config: Config) -> None:
+def reserved_and_offered(config: Config) -> str:
+    """For messages: an autoscaling cluster may come to offer more, so too little is waited for, not refused."""
     offered = float(ray.cluster_resources().get("CPU", 0))
-    needed = required_cpus(config)
-    # A cluster that scales up by itself may offer less now than it will: only Ray's own wait can tell.
-    if needed > offered and "autoscaler" not in str(ray.cluster_resources()):
-        raise ConfigError(
-            f"the cluster has {offered:g} CPUs and the run reserves {needed:g} (generation.cpus, reward.cpus, "
-            "learner.cpus × their workers): lower them, or add nodes"
-        )
+    return f"the run reserves {required_cpus(config):g} CPUs and the cluster offers {offered:g}"
 
 
 async def within(seconds: float, what: str, awaitable: Awaitable[T]) -> T:
@@ -85,8 +78,3 @@ async def within(seconds: float, what: str, awaitable: Awaitable[T]) -> T:
 async def all_of(refs: Sequence[Awaitable[Any]]) -> list[Any]:
     """The values of several actor calls, in order."""
     return list(await asyncio.gather(*refs))
-
-
-def stop_actors(actors: Sequence[ActorHandle]) -> None:
-    for actor in actors:
-        ray.kill(actor)

@@ -43,11 +43,6 @@ class GeneratorPool:
             for stream in streams:
                 stream.cancel()
 
-    async def weights_versions(self) -> list[int]:
-        """The version that each worker holds."""
-        refs = [worker.weights_version.remote() for worker in self.workers]
-        return list(await within(self.timeout_s, "the generators' weights version", asyncio.gather(*refs)))
-
 
 async def _drain(
     worker: ActorHandle, requests: list[GenerationRequest], finished: asyncio.Queue[GeneratedGroup | RayError]

@@ -12,7 +12,7 @@ from ray.util.placement_group import PlacementGroup
 from rich.console import Console
 from transformers import Qwen2_5_VLProcessor
 
-from actors.cluster import ray_session
+from actors.cluster import ray_session, reserved_and_offered
 from actors.evaluation import Evaluator
 from actors.progress import ProgressDisplay, show_result
 from actors.prompt_source import PromptSource
@@ -72,7 +72,7 @@ async def _run(
     progress = ProgressDisplay(config.run.name, config.grpo.steps, start.state.step, console)
     stop = StopSignal(progress.say)
     stop.install()
-    progress.say("starting workers")
+    progress.say(f"starting workers: {reserved_and_offered(config)}")
     workers = await start_workers(config, placement)
     trainer = _trainer(config, run, inputs, start, workers, progress, stop)
     if start.checkpoint:

@@ -13,7 +13,7 @@ from ray.util.placement_group import PlacementGroup, placement_group, remove_pla
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from actors.actor_options import ActorOptions
-from actors.cluster import START_TIMEOUT_S, has_gpus, within
+from actors.cluster import START_TIMEOUT_S, has_gpus, reserved_and_offered, within
 from actors.generation import GenerationWorker, generation_options
 from actors.generator_pool import GeneratorPool
 from actors.learner.placement import learner_options
@@ -50,14 +50,17 @@ async def start_workers(config: Config, placement: PlacementGroup) -> Workers:
     Raises:
         DeadlineError: the cluster didn't give the resources in time.
     """
-    await within(START_TIMEOUT_S, "a place for the learner ranks (learner.ranks)", placement.ready())
+    share = reserved_and_offered(config)
+    await within(START_TIMEOUT_S, f"a place for the learner ranks ({share})", placement.ready())
     learners = [_learner(config, rank, placement) for rank in range(config.learner.ranks)]
     generators = [_generator(config, rank) for rank in range(config.generation.workers)]
     rewards = [_reward_worker(config, rank) for rank in range(config.reward.workers)]
     learner = LearnerGang(learners, config.learner.timeout_s)
     await asyncio.gather(
-        within(START_TIMEOUT_S, "the learner's start", learner.connect()),
-        within(START_TIMEOUT_S, "the generators' start", asyncio.gather(*(g.ready.remote() for g in generators))),
+        within(START_TIMEOUT_S, f"the learner's start ({share})", learner.connect()),
+        within(
+            START_TIMEOUT_S, f"the generators' start ({share})", asyncio.gather(*(g.ready.remote() for g in generators))
+        ),
     )
     return Workers(
         generators=GeneratorPool(generators, config.generation.timeout_s),

@@ -12,6 +12,9 @@ SETTINGS = SynthesisSettings()
 
 def test_the_defaults_are_valid() -> None:
     SETTINGS.validate()
+    assert SETTINGS.fits(3, SETTINGS.train)
+    assert SETTINGS.fits(2, SETTINGS.warm_start)
+    assert not SETTINGS.fits(3, SETTINGS.warm_start)
 
 
 @pytest.mark.parametrize(
@@ -49,4 +52,5 @@ def test_settings_that_no_data_set_can_have_are_named(settings: SynthesisSetting
 
 def test_long_single_events_are_valid_where_no_question_has_several() -> None:
     long = SplitSettings(num_samples=1, min_event_s=15, max_event_s=19)
+    assert not SETTINGS.fits(2, long)
     replace(SETTINGS, train=long, several_share=0.0).validate()
