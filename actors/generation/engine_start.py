@@ -11,7 +11,8 @@ from vllm.config import VllmConfig, WeightTransferConfig
 from vllm.v1.executor import Executor
 
 from actors.weight_sync import object_store
-from museg.config.schema import Config, SyncBackend
+from museg.config.choices import SyncBackend
+from museg.config.schema import Config
 from museg.errors import ConfigError
 from museg.policy.inputs import ENGINE_PROCESSOR_KWARGS
 from museg.policy.loading import check_model_folder

@@ -15,7 +15,8 @@ from deepspeed.ops.op_builder.all_ops import ALL_OPS
 from transformers import Qwen2_5_VLForConditionalGeneration
 from transformers.utils.logging import disable_progress_bar
 
-from museg.config.schema import Config, DType
+from museg.config.choices import DType
+from museg.config.schema import Config
 from museg.policy.loading import load_policy
 
 TORCH_DTYPES = {DType.float32: torch.float32, DType.bfloat16: torch.bfloat16}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from museg.config.schema import LearnerConfig, Schedule
+from museg.config.choices import Schedule
+from museg.config.schema import LearnerConfig
 
 
 def learning_rate(config: LearnerConfig, step: int, num_steps: int) -> float:

@@ -12,7 +12,8 @@ from ray.actor import ActorHandle
 from actors.cluster import all_of, has_gpus, within
 from actors.weight_sync.bucket_stream import BucketStream
 from actors.weight_sync.nccl import NcclBroadcast
-from museg.config.schema import SyncBackend, SyncConfig
+from museg.config.choices import SyncBackend
+from museg.config.schema import SyncConfig
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from museg.config.schema import Template
+from museg.config.choices import Template
 from museg.data.samples import Sample
 from museg.errors import DataError
 

@@ -10,7 +10,7 @@ from torch.nn.functional import cross_entropy
 from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedTokenizerBase, Qwen2_5_VLForConditionalGeneration
 
-from museg.config.schema import Template
+from museg.config.choices import Template
 from museg.data.prompts import QUESTION_TEMPLATES, chat_prompt
 from museg.data.samples import Segment
 from museg.errors import ModelError

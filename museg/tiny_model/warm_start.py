@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from transformers import Qwen2_5_VLForConditionalGeneration
 
-from museg.config.schema import Template
+from museg.config.choices import Template
 from museg.data.prompts import chat_prompt, question
 from museg.data.samples import Sample, read_samples
 from museg.errors import DataError, ModelError

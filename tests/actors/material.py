@@ -10,7 +10,8 @@ import torch
 from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
 from actors.generation import GeneratedGroup, GenerationRequest
-from museg.config.schema import Config, DataConfig, DType, GenerationConfig, ModelConfig, RunConfig, SyncConfig
+from museg.config.choices import DType
+from museg.config.schema import Config, DataConfig, GenerationConfig, ModelConfig, RunConfig, SyncConfig
 from museg.policy.inputs import PromptEncoder, vision_token_ids
 from museg.policy.loading import load_policy
 from museg.policy.logprobs import completion_logprobs

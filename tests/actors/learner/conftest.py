@@ -14,7 +14,8 @@ from ray.actor import ActorHandle
 from transformers import AutoTokenizer
 
 from actors.learner import GroupStats, LearnerWorker, StepStats, learner_options
-from museg.config.schema import Config, DType
+from museg.config.choices import DType
+from museg.config.schema import Config
 from museg.data.samples import Sample
 from museg.rewards.scoring import RewardBreakdown
 from museg.rollout.completions import Completion, Group

@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from actors.learner.schedule import learning_rate
-from museg.config.schema import LearnerConfig, Schedule
+from museg.config.choices import Schedule
+from museg.config.schema import LearnerConfig
 
 
 def test_without_warm_up_linear_is_the_authors_schedule() -> None:

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from museg.config.choices import Schedule, Template
 from museg.config.loading import dump_config, load_config
-from museg.config.schema import Schedule, Template
 from museg.errors import ConfigError
 
 CONFIGS = Path(__file__).parents[3] / "configs"

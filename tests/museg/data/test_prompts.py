@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from transformers import Qwen2_5_VLProcessor
 
-from museg.config.schema import Template
+from museg.config.choices import Template
 from museg.data.prompts import chat_prompt, question
 from museg.data.samples import Sample
 from museg.errors import DataError
