@@ -12,7 +12,7 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from museg.config.schema import Config
+from museg.config.schema import Config, PhaseConfig
 from museg.config.validation import validate
 from museg.errors import ConfigError
 
@@ -25,15 +25,19 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
             a value has the wrong type, or a combination can't be run.
     """
     merged = OmegaConf.structured(Config)
-    for origin, layer in ((str(path), _read_yaml(path)), ("the command line", _read_overrides(overrides))):
+    layers = ((str(path), _read_yaml(path)), ("the command line", _read_overrides(overrides)))
+    for origin, layer in layers:
         _refuse_unknown_keys(layer, origin)
         try:
             merged = OmegaConf.merge(merged, layer)
         except OmegaConfBaseException as error:
             raise ConfigError(f"{origin}: {_first_line(error)}") from error
     for key in sorted(OmegaConf.missing_keys(merged)):
-        raise ConfigError(f"{path}: {key} has no value; set it in the file or on the command line ({key}=…)")
+        where = "phases=[{…}]" if key.startswith("phases[") else f"{key}=…"
+        raise ConfigError(f"{path}: {key} has no value; set it in the file or on the command line ({where})")
     config = cast(Config, OmegaConf.to_object(merged))
+    if config.phases:
+        _count_steps(config, [layer for _, layer in layers])
     validate(config)
     return config
 
@@ -41,6 +45,18 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
 def dump_config(config: Config) -> str:
     """The resolved configuration as YAML."""
     return OmegaConf.to_yaml(OmegaConf.structured(config))
+
+
+def _count_steps(config: Config, layers: Sequence[DictConfig]) -> None:
+    """Set `grpo.steps` to the sum of the phases' steps, which it may repeat but not contradict beside or over them."""
+    total = sum(phase.steps for phase in config.phases)
+    since_phases = layers[max(index for index, layer in enumerate(layers) if "phases" in layer) :]
+    if any(OmegaConf.select(layer, "grpo.steps") not in (None, total) for layer in since_phases):
+        raise ConfigError(
+            f"grpo.steps is {config.grpo.steps} and the phases have {total} steps together: "
+            "leave grpo.steps out, or change phases[…].steps"
+        )
+    config.grpo.steps = total
 
 
 def _read_yaml(path: Path) -> DictConfig:
@@ -83,6 +99,22 @@ def _refuse_unknown_keys(layer: DictConfig, origin: str) -> None:
             raise ConfigError(
                 f"{origin}: {key} is a section of keys (such as {_first_key_of(key, valid)}), not {value!r}"
             )
+        if key == "phases":
+            _refuse_unknown_phase_keys(value, origin)
+
+
+def _refuse_unknown_phase_keys(phases: object, origin: str) -> None:
+    valid = [entry.name for entry in dataclasses.fields(PhaseConfig)]
+    if not isinstance(phases, list):
+        raise ConfigError(
+            f"{origin}: phases is a list of sections (such as [{{name: stage_1, steps: 400}}]), not {phases!r}"
+        )
+    for index, phase in enumerate(phases):
+        if not isinstance(phase, Mapping):
+            raise ConfigError(f"{origin}: phases[{index}] is a section of keys (such as name, steps), not {phase!r}")
+        for key in phase:
+            if key not in valid:
+                raise ConfigError(f"{origin}: unknown key '{key}' in phases[{index}]{_did_you_mean(str(key), valid)}")
 
 
 def _schema_keys(schema: type, prefix: str = "") -> Iterator[str]:

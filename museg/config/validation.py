@@ -6,15 +6,31 @@ import math
 import re
 from collections.abc import Iterator
 
+from museg.config.phases import phases_of
 from museg.config.schema import Config
 from museg.errors import ConfigError
 
 
 def validate(config: Config) -> None:
     """Raise ConfigError naming the first key whose value, alone or beside another's, can't be run."""
-    for checks in (_run, _grpo, _generation, _rewards, _learner, _video, _rhythm):
-        for complaint in checks(config):
+    if config.phases:
+        for complaint in _phases(config):
             raise ConfigError(complaint)
+    for phase in phases_of(config):
+        where = f"phases[{phase.index}] ({phase.name}): " if config.phases else ""
+        for checks in (_run, _grpo, _generation, _rewards, _learner, _video, _rhythm):
+            for complaint in checks(phase.config):
+                raise ConfigError(where + complaint)
+
+
+def _phases(config: Config) -> Iterator[str]:
+    names = [phase.name for phase in config.phases]
+    for index, phase in enumerate(config.phases):
+        yield from _at_least(f"phases[{index}].steps", phase.steps, 1)
+        if phase.name in names[:index]:
+            yield f"phases[{index}].name must be its own (got '{phase.name}' twice): reports tell phases by their names"
+    if not config.phases[0].restart:
+        yield "phases[0].restart must be true (got false): nothing runs before the first phase"
 
 
 def _at_least(key: str, value: float, bound: float, why: str = "") -> Iterator[str]:
