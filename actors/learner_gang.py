@@ -12,6 +12,7 @@ from ray.actor import ActorHandle
 
 from actors.cluster import within
 from actors.learner.stats import GroupStats, StepStats
+from actors.phase_start import PhaseStart
 from museg.rollout.completions import Group
 
 
@@ -22,10 +23,14 @@ class LearnerGang:
         self.ranks = list(ranks)
         self.timeout_s = timeout_s
 
-    async def connect(self) -> None:
-        """Form the process group and build the DeepSpeed engine."""
+    async def connect(self, start: PhaseStart | None = None) -> None:
+        """Form the process group and build the DeepSpeed engine for a phase (by default, that of a run's start)."""
         address, port = await within(self.timeout_s, "learner 0", self.ranks[0].rendezvous_address.remote())
-        await self._on_all("the learners' process group", "connect", address, port)
+        await self._on_all("the learners' process group", "connect", address, port, start)
+
+    async def begin_phase(self, start: PhaseStart) -> None:
+        """Go over to the next phase. The weights stay as they are; the optimizer begins anew if the phase restarts."""
+        await self._on_all(f"the learners' change to phase '{start.phase.name}'", "begin_phase", start)
 
     async def learn(
         self, groups: Sequence[Group], clips: Sequence[ray.ObjectRef]

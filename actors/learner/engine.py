@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import warnings
@@ -50,10 +51,10 @@ def _quieten() -> None:
     warnings.filterwarnings("ignore", message=".*torch.distributed.* is deprecated", category=FutureWarning)
 
 
-def build_policy_engine(config: Config) -> deepspeed.DeepSpeedEngine:
-    """The policy under torch's AdamW at the configured ZeRO stage; `backward`s add up until the next `step`."""
+def build_policy_engine(config: Config, path: Path) -> deepspeed.DeepSpeedEngine:
+    """The policy of a folder under torch's AdamW at the configured ZeRO stage; `backward`s add up until `step`."""
     model = load_policy(
-        Path(config.model.path),
+        path,
         dtype=TORCH_DTYPES[config.model.dtype],
         gradient_checkpointing=config.learner.gradient_checkpointing,
     )
@@ -70,15 +71,27 @@ def build_policy_engine(config: Config) -> deepspeed.DeepSpeedEngine:
     return engine
 
 
-def build_reference(config: Config) -> Qwen2_5_VLForConditionalGeneration | deepspeed.DeepSpeedEngine:
-    """The starting policy, frozen. Under ZeRO-3 its parameters are sharded over the ranks like the policy's."""
-    model = load_policy(Path(config.model.path), dtype=TORCH_DTYPES[config.model.dtype], gradient_checkpointing=False)
+def build_reference(config: Config, path: Path) -> Qwen2_5_VLForConditionalGeneration | deepspeed.DeepSpeedEngine:
+    """The policy of a folder, frozen. Under ZeRO-3 its parameters are sharded over the ranks like the policy's."""
+    model = load_policy(path, dtype=TORCH_DTYPES[config.model.dtype], gradient_checkpointing=False)
     model = model.requires_grad_(False).eval()
     if config.learner.zero_stage < 3:
         return model.to(get_accelerator().current_device_name())
     engine, *_ = deepspeed.initialize(model=model, config=_base_config(config, model), dist_init_required=False)
     engine.eval()
     return engine
+
+
+def release(model: Qwen2_5_VLForConditionalGeneration | deepspeed.DeepSpeedEngine | None) -> None:
+    """Have an engine let go of its hooks and buffers, so that its memory is free once nobody holds it any more."""
+    if isinstance(model, deepspeed.DeepSpeedEngine):
+        model.destroy()
+
+
+def reclaim_memory() -> None:
+    """Collect what was let go of. Engines and their modules hold each other."""
+    gc.collect()
+    get_accelerator().empty_cache()
 
 
 def clip_at_step(engine: deepspeed.DeepSpeedEngine, config: Config) -> list[torch.Tensor] | None:

@@ -6,8 +6,9 @@ import math
 import socket
 import time
 from collections.abc import Iterator, Sequence
-from functools import partial
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import ray
 import torch
@@ -20,7 +21,8 @@ from actors.learner.group_stats import group_stats
 from actors.learner.lockstep import Lockstep
 from actors.learner.schedule import learning_rate
 from actors.learner.stats import DivergedError, GroupStats, StepStats
-from actors.weight_sync.buckets import WeightBucket, bucketed, pack
+from actors.phase_start import PhaseStart
+from actors.weight_sync.buckets import NamedParameter, WeightBucket, bucketed, pack
 from museg.config.schema import Config
 from museg.grpo.losses import GRPOLoss, grpo_loss
 from museg.policy.inputs import PromptEncoder, vision_token_ids
@@ -28,6 +30,10 @@ from museg.policy.logprobs import CompletionLogprobs, completion_logprobs
 from museg.policy.packing import pack_group
 from museg.rollout.completions import Group
 from museg.video.clip import VideoClip
+
+if TYPE_CHECKING:
+    from deepspeed import DeepSpeedEngine
+    from transformers import Qwen2_5_VLForConditionalGeneration
 
 _MEND = "resume from a checkpoint with a lower learner.lr"
 
@@ -39,15 +45,18 @@ class LearnerWorker:
     `accumulate` may differ among ranks in its groups and in how often it is called between two `step`s.
 
         address, port = ranks[0].rendezvous_address()
-        for rank in ranks: rank.connect(address, port)
+        for rank in ranks: rank.connect(address, port, start)
         for rank in ranks: rank.accumulate(groups_of[rank], clips_of[rank], num_groups)
         for rank in ranks: rank.step()
         for rank in ranks: rank.export_weights()      # rank 0 yields the buckets
+        for rank in ranks: rank.begin_phase(start)    # where the run has several
     """
 
     def __init__(self, config: Config, rank: int) -> None:
         self.config = config
         self.rank = rank
+        self.reference: Qwen2_5_VLForConditionalGeneration | DeepSpeedEngine | None = None
+        self.reference_path: Path | None = None
         torch.set_num_threads(config.learner.threads)
         torch.manual_seed(config.seed)
         torch.use_deterministic_algorithms(config.deterministic)
@@ -58,21 +67,31 @@ class LearnerWorker:
             probe.bind(("", 0))
             return get_node_ip_address(), probe.getsockname()[1]
 
-    def connect(self, address: str, port: int) -> None:
-        """Join the other ranks, load the policy and, where `grpo.kl_beta` is above 0, the reference."""
+    def connect(self, address: str, port: int, start: PhaseStart | None = None) -> None:
+        """Join the other ranks and load what the phase starts from (by default, the run from `model.path`)."""
         # Here, because the driver imports this class and has no use for DeepSpeed.
-        from actors.learner.engine import TORCH_DTYPES, build_policy_engine, build_reference, clip_at_step, join_ranks
+        from actors.learner.engine import TORCH_DTYPES, join_ranks
 
         config = self.config
         join_ranks(config, self.rank, address, port)
         self.encoder = PromptEncoder.from_folder(Path(config.model.path), dtype=TORCH_DTYPES[config.model.dtype])
         self.forbidden_token_ids = vision_token_ids(self.encoder.tokenizer)
-        self.engine = build_policy_engine(config)
-        self.reference = build_reference(config) if config.grpo.kl_beta > 0 else None
-        self.stage_0_norms = clip_at_step(self.engine, config)
         # From ZeRO-2 on, every group is an exchange with all ranks.
         self.lockstep = Lockstep() if config.learner.zero_stage >= 2 and config.learner.ranks > 1 else None
         self.num_accumulated = 0
+        start = start or PhaseStart.of_run(config)
+        self._load_policy(start)
+        self._take_up(start)
+
+    def begin_phase(self, start: PhaseStart) -> None:
+        """Go on under a phase's settings; if it restarts, from its weights with a new engine, as a new run would."""
+        from actors.learner.engine import release
+
+        if start.phase.restarts:
+            release(self.engine)
+            del self.engine, self.stage_0_norms
+            self._load_policy(start)
+        self._take_up(start)
 
     def accumulate(
         self, groups: Sequence[Group], clips: Sequence[VideoClip | ray.ObjectRef], num_groups: int
@@ -110,7 +129,7 @@ class LearnerWorker:
         self._fill_in()
         started = time.perf_counter()
         step = self.engine.global_steps + 1
-        lr = learning_rate(self.config.learner, step, self.config.grpo.steps)
+        lr = learning_rate(self.config.learner, step, self.schedule_steps)
         for parameters in self.engine.optimizer.param_groups:
             parameters["lr"] = lr
         self.engine.step()
@@ -126,9 +145,8 @@ class LearnerWorker:
 
         All ranks run it to its end; rank 0 alone yields. Under ZeRO-3 one bucket at a time is whole, on every rank.
         """
-        parameters = self.engine.module.named_parameters()
-        for run in bucketed(parameters, self.config.sync.bucket_mib * 1024**2):
-            with gathered(self.engine, run):
+        for run in bucketed(self._parameters(), self.config.sync.bucket_mib * 1024**2):
+            with self._gathered(run):
                 if self.rank == 0:
                     yield pack(run)
 
@@ -138,7 +156,7 @@ class LearnerWorker:
         from actors.weight_sync.nccl_sender import NcclSender
 
         bucket_bytes = self.config.sync.bucket_mib * 1024**2
-        self.sender = NcclSender(self.rank, self.engine.module, partial(gathered, self.engine), bucket_bytes)
+        self.sender = NcclSender(self.rank, self._parameters, self._gathered, bucket_bytes)
         self.sender.connect(address, port, generators, timeout_s)
 
     def broadcast_weights(self) -> int:
@@ -163,6 +181,35 @@ class LearnerWorker:
 
     def __repr__(self) -> str:
         return f"learner-{self.rank}"
+
+    def _load_policy(self, start: PhaseStart) -> None:
+        from actors.learner.engine import build_policy_engine, clip_at_step, reclaim_memory
+
+        reclaim_memory()
+        torch.manual_seed(self.config.seed)
+        self.engine = build_policy_engine(start.phase.config, start.policy)
+        self.stage_0_norms = clip_at_step(self.engine, start.phase.config)
+
+    def _take_up(self, start: PhaseStart) -> None:
+        """The phase's settings, and its reference where `grpo.kl_beta` is above 0."""
+        from actors.learner.engine import build_reference, reclaim_memory, release
+
+        self.config = start.phase.config
+        self.schedule_steps = start.phase.schedule_steps
+        wanted = start.reference if self.config.grpo.kl_beta > 0 else None
+        if wanted == self.reference_path:
+            return
+        release(self.reference)
+        self.reference = None
+        reclaim_memory()
+        self.reference = build_reference(self.config, wanted) if wanted else None
+        self.reference_path = wanted
+
+    def _parameters(self) -> Iterator[NamedParameter]:
+        yield from self.engine.module.named_parameters()
+
+    def _gathered(self, run: Sequence[NamedParameter]) -> AbstractContextManager[None]:
+        return gathered(self.engine, run)
 
     def _fill_in(self) -> None:
         """Go along with ranks that have groups left, and take part in the reduction even without a group of its own."""

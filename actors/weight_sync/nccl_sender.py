@@ -14,6 +14,8 @@ from vllm.distributed.weight_transfer.nccl_engine import NCCLTrainerInitInfo, NC
 
 from actors.weight_sync.buckets import NamedParameter, bucketed, full_shape
 
+Parameters = Callable[[], Iterator[NamedParameter]]
+"""The model's parameters by name, as they are now."""
 Gather = Callable[[Sequence[NamedParameter]], AbstractContextManager[None]]
 """A context in which the given parameters are whole on every rank."""
 
@@ -21,14 +23,16 @@ Gather = Callable[[Sequence[NamedParameter]], AbstractContextManager[None]]
 class NcclSender:
     """Sends a model's parameters to all generators. Every rank of the learner holds one and calls it alike.
 
-    sender = NcclSender(rank, model, gather, bucket_bytes)
+    `parameters` is asked at every sending, so it may go over to another model of the same shapes.
+
+    sender = NcclSender(rank, parameters, gather, bucket_bytes)
     sender.connect(address, port, generators, timeout_s)
     num_bytes = sender.send()
     """
 
-    def __init__(self, rank: int, model: torch.nn.Module, gather: Gather, bucket_bytes: int) -> None:
+    def __init__(self, rank: int, parameters: Parameters, gather: Gather, bucket_bytes: int) -> None:
         self._rank = rank
-        self._source = _GatheredParameters(model, gather, bucket_bytes)
+        self._source = _GatheredParameters(parameters, gather, bucket_bytes)
         self._bucket_bytes = bucket_bytes
 
     def connect(self, address: str, port: int, generators: Sequence[ActorHandle], timeout_s: float) -> None:
@@ -55,18 +59,16 @@ class NcclSender:
 class _GatheredParameters(WeightSource):
     """The model's parameters as vLLM's sender takes them, gathered a bucket at a time."""
 
-    def __init__(self, model: torch.nn.Module, gather: Gather, bucket_bytes: int) -> None:
-        self._model = model
+    def __init__(self, parameters: Parameters, gather: Gather, bucket_bytes: int) -> None:
+        self._parameters = parameters
         self._gather = gather
         self._bucket_bytes = bucket_bytes
 
     def metadata(self) -> list[ParamMeta]:
-        return [
-            ParamMeta(name, value.dtype, tuple(full_shape(value))) for name, value in self._model.named_parameters()
-        ]
+        return [ParamMeta(name, value.dtype, tuple(full_shape(value))) for name, value in self._parameters()]
 
     def __iter__(self) -> Iterator[NamedParameter]:
-        for run in bucketed(self._model.named_parameters(), self._bucket_bytes):
+        for run in bucketed(self._parameters(), self._bucket_bytes):
             with self._gather(run):
                 # A detached alias keeps the whole values when the sender still packs them after the context has closed.
                 yield from [(name, value.detach()) for name, value in run]

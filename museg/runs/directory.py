@@ -12,7 +12,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,7 +52,7 @@ class RunDirectory:
         return self.path / "rollouts" / f"step-{step:06d}.jsonl"
 
     def checkpoint(self, step: int) -> Path:
-        return self.checkpoints / f"step-{step:06d}"
+        return self.checkpoints / step_folder(step)
 
     def create(self, config_yaml: str) -> None:
         """Make the folders and write the resolved configuration."""
@@ -100,8 +100,10 @@ class RunDirectory:
         shutil.rmtree(final, ignore_errors=True)
         partial.rename(final)
 
-    def drop_old_checkpoints(self, keep: int) -> None:
-        for step in self.checkpoint_steps()[:-keep]:
+    def drop_old_checkpoints(self, keep: int, pinned: Collection[int] = ()) -> None:
+        """Remove all but the newest `keep` checkpoints and those of the steps in `pinned`, which don't count."""
+        steps = [step for step in self.checkpoint_steps() if step not in pinned]
+        for step in steps[:-keep]:
             shutil.rmtree(self.checkpoint(step))
 
     def forget_after(self, step: int) -> None:
@@ -111,6 +113,11 @@ class RunDirectory:
         for later in self.rollout_steps():
             if later > step:
                 self.rollouts_file(later).unlink()
+
+
+def step_folder(step: int) -> str:
+    """Name of a step's checkpoint."""
+    return f"step-{step:06d}"
 
 
 def write_atomically(path: Path, text: str) -> None:
