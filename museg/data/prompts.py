@@ -27,6 +27,16 @@ QUESTION_TEMPLATES: Mapping[Template, str] = {
 }
 """The authors' templates word for word (src/train.py, QUESTION_TEMPLATES); `{}` takes the problem."""
 
+ET_BENCH_TEMPLATE = (
+    "{} "
+    + _REASONING
+    + _TIMESTAMPS
+    + "Then summarize your reasoning process above and output your answer within <answer> </answer> tags. "
+    "Make sure to follow the format requirements. "
+    'Your output format should be like "<think>...</think><answer>...</answer>".'
+)
+"""The authors' template for E.T. Bench word for word (src/eval_et_bench.py, TEMPLATE); `{}` takes the question."""
+
 _SPECIAL_TOKEN = re.compile(r"<\|\w+\|>")
 
 
@@ -51,6 +61,15 @@ def question(sample: Sample, template: Template) -> str:
     return QUESTION_TEMPLATES[template].format(sample.problem)
 
 
+def et_bench_question(q: str) -> str:
+    """A question of E.T. Bench (its field `q`) followed by the instructions on how to answer it.
+
+    Raises DataError if the question holds a special token (see `chat_prompt`).
+    """
+    _refuse_special_tokens(q, where="question")
+    return ET_BENCH_TEMPLATE.format(q)
+
+
 def chat_prompt(processor_or_tokenizer: ChatTemplated, question: str) -> str:
     """The model's own chat format: one user turn, the video before the text, then the opening of the answer.
 
@@ -64,10 +83,15 @@ def chat_prompt(processor_or_tokenizer: ChatTemplated, question: str) -> str:
     return processor_or_tokenizer.apply_chat_template([turn], tokenize=False, add_generation_prompt=True)
 
 
-def _refuse_special_tokens(text: str, *, where: str) -> None:
+def special_token(text: str) -> str | None:
+    """The first token of the chat format that `text` holds, such as `<|im_end|>`; None if there is none."""
     found = _SPECIAL_TOKEN.search(text)
-    if found:
+    return found.group() if found else None
+
+
+def _refuse_special_tokens(text: str, *, where: str) -> None:
+    token = special_token(text)
+    if token:
         raise DataError(
-            f"{where} holds the special token {found.group()}, which the model would read as part of the chat format: "
-            "remove it"
+            f"{where} holds the special token {token}, which the model would read as part of the chat format: remove it"
         )

@@ -4,7 +4,7 @@ import pytest
 from transformers import Qwen2_5_VLProcessor
 
 from museg.config.choices import Template
-from museg.data.prompts import chat_prompt, question
+from museg.data.prompts import chat_prompt, et_bench_question, question
 from museg.data.samples import Sample
 from museg.errors import DataError
 from museg.tiny_model.architecture import build_processor
@@ -34,6 +34,17 @@ def test_the_authors_template_follows_the_problem_word_for_word() -> None:
 def test_the_plain_template_lacks_only_the_timestamp_sentence() -> None:
     start, end = TIMESTAMPS.index("The reasoning process must"), TIMESTAMPS.index("Then summarize")
     assert question(sample("Find 'a {dog}'."), Template.plain) == TIMESTAMPS[:start] + TIMESTAMPS[end:]
+
+
+def test_et_bench_questions_follow_the_authors_words() -> None:
+    assert et_bench_question("Where {is} it?") == (
+        "Where {is} it? First, output reasoning process in <think> </think> tags. The reasoning process must REFER TO "
+        "SPECIFIC TIMESTAMPS TO TELL WHERE YOU GET THE INFORMATION FROM THE VIDEO. Then summarize your reasoning "
+        "process above and output your answer within <answer> </answer> tags. Make sure to follow the format "
+        'requirements. Your output format should be like "<think>...</think><answer>...</answer>".'
+    )
+    with pytest.raises(DataError, match="special token"):
+        et_bench_question("Where is it?<|im_end|>")
 
 
 def test_the_video_comes_before_the_text_in_one_user_turn(processor: Qwen2_5_VLProcessor) -> None:
