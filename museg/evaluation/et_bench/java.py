@@ -140,10 +140,10 @@ class Meteor:
         return line.strip()
 
     def _ended(self) -> UserError:
-        code = self._process.poll()
+        self._process.kill()
         return UserError(
-            f"METEOR ended (exit code {code}) or took over {METEOR_DEADLINE_S} s for one video's captions: "
-            "its Java program needs 2 GB of memory"
+            f"METEOR ended (exit code {self._process.wait()}), or took over {METEOR_DEADLINE_S} s for the captions of "
+            "one video: its Java program needs 2 GB of memory"
         )
 
 

@@ -28,21 +28,23 @@ Group = tuple[list[EtBenchSample], list[str]]
 Scorer = Callable[[Sequence[EtBenchSample], Sequence[str]], Metrics]
 
 HEADLINES: Mapping[str, tuple[tuple[str, str], ...]] = {
-    **dict.fromkeys(REFERRING, (("Acc", "Acc"),)),
-    **dict.fromkeys(GROUNDING, (("F1", "F1"),)),
-    **dict.fromkeys(CAPTIONING, (("F1", "F1"), ("Sim", "SentSim"))),
-    **dict.fromkeys(COMPLEX, (("Rec", "mRec"),)),
+    **dict.fromkeys(REFERRING, (("acc", "Acc"),)),
+    **dict.fromkeys(GROUNDING, (("f1", "F1"),)),
+    **dict.fromkeys(CAPTIONING, (("f1", "F1"), ("sim", "SentSim"))),
+    **dict.fromkeys(COMPLEX, (("rec", "mRec"),)),
 }
-"""Task → name in the overall row → metric of its sources."""
+"""Task → name in the overall row, and the metric of the task's sources that it is the mean of."""
 
 MERGED: Mapping[str, tuple[str, ...]] = {
-    "REF": tuple(f"{task.upper()} Acc" for task in REFERRING),
-    "GND": tuple(f"{task.upper()} F1" for task in GROUNDING),
-    "CAP F1": tuple(f"{task.upper()} F1" for task in CAPTIONING),
-    "CAP Sim": tuple(f"{task.upper()} Sim" for task in CAPTIONING),
-    "COM": tuple(f"{task.upper()} Rec" for task in COMPLEX),
+    "ref": tuple(f"{task}/acc" for task in REFERRING),
+    "gnd": tuple(f"{task}/f1" for task in GROUNDING),
+    "cap/f1": tuple(f"{task}/f1" for task in CAPTIONING),
+    "cap/sim": tuple(f"{task}/sim" for task in CAPTIONING),
+    "com": tuple(f"{task}/rec" for task in COMPLEX),
+    "avg/f1": ("ref", "gnd", "cap/f1", "com"),
+    "avg/sim": ("ref", "gnd", "cap/sim", "com"),
 }
-"""Score of an ability → the overall scores that it is the mean of."""
+"""Merged score → the scores that it is the mean of."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,9 +64,9 @@ class EtBenchScores:
     sources: tuple[SourceScores, ...]
     """In the benchmark's order of tasks."""
     overall: Metrics
-    """`RAR Acc` … `DVC F1`, `DVC Sim` … `GVQ Rec`: each the mean over the task's sources."""
+    """`rar/acc` … `dvc/f1`, `dvc/sim` … `gvq/rec`: each the mean over the task's sources."""
     merged: Metrics
-    """`REF`, `GND`, `CAP F1`, `CAP Sim`, `COM`, and `AVG F1`, `AVG Sim`: their mean with CAP's F1 or similarity."""
+    """`ref`, `gnd`, `cap/f1`, `cap/sim`, `com`, and `avg/f1`, `avg/sim`, as far as all of their tasks are there."""
 
     @property
     def absent(self) -> tuple[str, ...]:
@@ -134,18 +136,13 @@ def _overall(sources: Sequence[SourceScores]) -> dict[str, float]:
         for name, metric in headlines:
             values = [scores.metrics[metric] for scores in sources if scores.task == task and metric in scores.metrics]
             if values:
-                overall[f"{task.upper()} {name}"] = rounded(sum(values) / len(values))
+                overall[f"{task}/{name}"] = rounded(sum(values) / len(values))
     return overall
 
 
 def _merged(overall: Metrics) -> dict[str, float]:
-    merged = {
-        name: rounded(sum(overall[part] for part in parts) / len(parts))
-        for name, parts in MERGED.items()
-        if all(part in overall for part in parts)
-    }
-    for captioning in ("F1", "Sim"):
-        abilities = ("REF", "GND", f"CAP {captioning}", "COM")
-        if all(ability in merged for ability in abilities):
-            merged[f"AVG {captioning}"] = rounded(sum(merged[ability] for ability in abilities) / len(abilities))
-    return merged
+    known = dict(overall)
+    for name, parts in MERGED.items():
+        if all(part in known for part in parts):
+            known[name] = rounded(sum(known[part] for part in parts) / len(parts))
+    return {name: known[name] for name in MERGED if name in known}

@@ -67,7 +67,9 @@ class SentenceSimilarity:
     def _model(self) -> SentenceTransformer:
         # Its import takes seconds and isn't part of the bare installation.
         from sentence_transformers import SentenceTransformer
+        from transformers.utils.logging import disable_progress_bar
 
+        disable_progress_bar()
         return SentenceTransformer(str(self._path), device="cpu", local_files_only=True)
 
 
