@@ -1,4 +1,4 @@
-"""All learner ranks as one policy: groups in, one optimizer step out."""
+"""All learner ranks as one policy: groups or demonstrations in, one optimizer step out."""
 
 from __future__ import annotations
 
@@ -6,14 +6,16 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import ray
 from ray.actor import ActorHandle
 
 from actors.cluster import within
-from actors.learner.stats import GroupStats, StepStats
+from actors.learner.stats import DemonstrationStats, GroupStats, StepStats
 from actors.phase_start import PhaseStart
 from museg.rollout.completions import Group
+from museg.sft.demonstrations import Demonstration
 
 
 class LearnerGang:
@@ -35,17 +37,30 @@ class LearnerGang:
     async def learn(
         self, groups: Sequence[Group], clips: Sequence[ray.ObjectRef]
     ) -> tuple[list[GroupStats], StepStats]:
-        """One optimizer step on all groups of a step; their statistics come back in the order of `groups`.
-
-        Groups are dealt by length, longest first, so that the ranks finish together. `accumulate` and `step` go out
-        at once: a rank that is done with its groups keeps the others company from within `step`.
-        """
-        order = sorted(range(len(groups)), key=lambda index: -_num_tokens(groups[index]))
-        shares = [order[rank :: len(self.ranks)] for rank in range(len(self.ranks))]
+        """One optimizer step on all groups of a step; their statistics come back in the order of `groups`."""
         unannotated = [_without_annotation(group) for group in groups]
+        return await self._learn("accumulate", unannotated, clips, [_num_tokens(group) for group in groups])
+
+    async def learn_supervised(
+        self, demonstrations: Sequence[Demonstration], clips: Sequence[ray.ObjectRef]
+    ) -> tuple[list[DemonstrationStats], StepStats]:
+        """One optimizer step on all demonstrations of a step; statistics come back in the order of `demonstrations`."""
+        lengths = [len(demonstration.target_ids) for demonstration in demonstrations]
+        return await self._learn("accumulate_supervised", demonstrations, clips, lengths)
+
+    async def _learn(
+        self, accumulate: str, items: Sequence[object], clips: Sequence[ray.ObjectRef], lengths: Sequence[int]
+    ) -> tuple[list[Any], StepStats]:
+        """Deal the items by length, longest first, so that the ranks finish together, and step.
+
+        `accumulate` and `step` go out at once: a rank that is done with its share keeps the others company from within
+        `step`.
+        """
+        order = sorted(range(len(items)), key=lambda index: -lengths[index])
+        shares = [order[rank :: len(self.ranks)] for rank in range(len(self.ranks))]
         accumulating = [
-            worker.accumulate.remote(
-                [unannotated[index] for index in share], [clips[index] for index in share], len(groups)
+            getattr(worker, accumulate).remote(
+                [items[index] for index in share], [clips[index] for index in share], len(items)
             )
             for worker, share in zip(self.ranks, shares, strict=True)
         ]
@@ -60,7 +75,7 @@ class LearnerGang:
             for share, rank_stats in zip(shares, stats_of_ranks, strict=True)
             for index, stats in zip(share, rank_stats, strict=True)
         }
-        return [by_index[index] for index in range(len(groups))], step_stats[0]
+        return [by_index[index] for index in range(len(items))], step_stats[0]
 
     async def save(self, checkpoint: Path) -> None:
         """Write `hf/` and `state/` into the folder."""
@@ -78,7 +93,7 @@ class LearnerGang:
 
 def _without_annotation(group: Group) -> Group:
     """The group as the learner may see it: what was sampled and what it earned, not what was right."""
-    return replace(group, sample=replace(group.sample, solution=()))
+    return replace(group, sample=replace(group.sample, solution=(), response=None))
 
 
 def _num_tokens(group: Group) -> int:

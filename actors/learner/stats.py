@@ -41,6 +41,18 @@ class GroupStats:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DemonstrationStats:
+    """One demonstration's part of a supervised step's metrics."""
+
+    loss: float
+    """Mean negative log-probability of the target's tokens, nats; a step's loss is the mean over its demonstrations."""
+    entropy: float
+    """Nats, mean over the target's tokens."""
+    num_tokens: int
+    """Tokens of the target; prompt not counted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StepStats:
     """One optimizer step, the same on every rank but for `seconds`."""
 

@@ -16,11 +16,12 @@ from ray.actor import ActorHandle
 from ray.util import get_node_ip_address
 
 from actors.learner.checkpoint import gathered, load_state, save_hf, save_state
+from actors.learner.demonstrating import demonstrated
 from actors.learner.filler import filler_group
 from actors.learner.group_stats import group_stats
 from actors.learner.lockstep import Lockstep
 from actors.learner.schedule import learning_rate
-from actors.learner.stats import DivergedError, GroupStats, StepStats
+from actors.learner.stats import DemonstrationStats, DivergedError, GroupStats, StepStats
 from actors.phase_start import PhaseStart
 from actors.weight_sync.buckets import NamedParameter, WeightBucket, bucketed, pack
 from museg.config.schema import Config
@@ -29,6 +30,7 @@ from museg.policy.inputs import PromptEncoder, vision_token_ids
 from museg.policy.logprobs import CompletionLogprobs, completion_logprobs
 from museg.policy.packing import pack_group
 from museg.rollout.completions import Group
+from museg.sft.demonstrations import Demonstration
 from museg.video.clip import VideoClip
 
 if TYPE_CHECKING:
@@ -39,7 +41,7 @@ _MEND = "resume from a checkpoint with a lower learner.lr"
 
 
 class LearnerWorker:
-    """One rank of a DeepSpeed engine that trains the policy by GRPO, as a Ray actor.
+    """One rank of a DeepSpeed engine that trains the policy by GRPO or on demonstrations, as a Ray actor.
 
     Everything but `rendezvous_address` is collective: the trainer calls it on all ranks, in the same order. Only
     `accumulate` may differ among ranks in its groups and in how often it is called between two `step`s.
@@ -118,6 +120,21 @@ class LearnerWorker:
                 self.lockstep.any_has_group(True)
             loaded = ray.get(clip) if isinstance(clip, ray.ObjectRef) else clip
             stats.append(self._add_group(group, loaded, weight=1.0 / num_groups))
+        return stats
+
+    def accumulate_supervised(
+        self,
+        demonstrations: Sequence[Demonstration],
+        clips: Sequence[VideoClip | ray.ObjectRef],
+        num_demonstrations: int,
+    ) -> list[DemonstrationStats]:
+        """Add some demonstrations' share of a supervised step's gradient, as `accumulate` does with groups."""
+        stats = []
+        for demonstration, clip in zip(demonstrations, clips, strict=True):
+            if self.lockstep is not None:
+                self.lockstep.any_has_group(True)
+            loaded = ray.get(clip) if isinstance(clip, ray.ObjectRef) else clip
+            stats.append(self._add_demonstration(demonstration, loaded, weight=1.0 / num_demonstrations))
         return stats
 
     def step(self) -> StepStats:
@@ -233,6 +250,17 @@ class LearnerWorker:
             )
         # DeepSpeed divides the ranks' sum by their number.
         self.engine.backward(loss.loss * (weight * self.config.learner.ranks), scale_wrt_gas=False)
+        self.num_accumulated += 1
+        return stats
+
+    def _add_demonstration(self, demonstration: Demonstration, clip: VideoClip, weight: float) -> DemonstrationStats:
+        loss, stats = demonstrated(self.engine, self.encoder, demonstration, clip, self.forbidden_token_ids)
+        if not math.isfinite(stats.loss):
+            raise DivergedError(
+                f"step {self.engine.global_steps + 1}, sample {demonstration.idx} ({demonstration.video}): "
+                f"the loss is {stats.loss}: {_MEND}"
+            )
+        self.engine.backward(loss * (weight * self.config.learner.ranks), scale_wrt_gas=False)
         self.num_accumulated += 1
         return stats
 

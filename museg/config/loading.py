@@ -21,8 +21,19 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
     """The configuration of `path` with `overrides` (`section.key=value`) applied.
 
     Raises:
+        ConfigError: as `read_config`, or a combination can't be run.
+    """
+    config = read_config(path, overrides)
+    validate(config)
+    return config
+
+
+def read_config(path: Path, overrides: Sequence[str] = ()) -> Config:
+    """The configuration before it is known whether it can be run.
+
+    Raises:
         ConfigError: the file is missing or isn't YAML, a key is unknown (the nearest valid one is named),
-            a value has the wrong type, or a combination can't be run.
+            or a value has the wrong type.
     """
     merged = OmegaConf.structured(Config)
     layers = ((str(path), _read_yaml(path)), ("the command line", _read_overrides(overrides)))
@@ -38,7 +49,6 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
     config = cast(Config, OmegaConf.to_object(merged))
     if config.phases:
         _count_steps(config, [layer for _, layer in layers])
-    validate(config)
     return config
 
 

@@ -42,7 +42,7 @@ def replacement(num_samples: int, step: int, seed: int, tried: Collection[int]) 
             return int(idx)
     raise DataError(
         f"step {step}: none of the {num_samples} samples is left to replace one whose video can't be read: "
-        "mend the videos, or lower grpo.prompts_per_step"
+        "mend the videos, or draw fewer a step (grpo.prompts_per_step, or sft.batch_size of a supervised run)"
     )
 
 

@@ -57,7 +57,7 @@ def question(sample: Sample, template: Template) -> str:
 
     Raises DataError, naming the row, if the problem holds a special token (see `chat_prompt`).
     """
-    _refuse_special_tokens(sample.problem, where=f"sample {sample.idx}: `problem`")
+    refuse_special_tokens(sample.problem, where=f"sample {sample.idx}: `problem`")
     return QUESTION_TEMPLATES[template].format(sample.problem)
 
 
@@ -66,7 +66,7 @@ def et_bench_question(q: str) -> str:
 
     Raises DataError if the question holds a special token (see `chat_prompt`).
     """
-    _refuse_special_tokens(q, where="question")
+    refuse_special_tokens(q, where="question")
     return ET_BENCH_TEMPLATE.format(q)
 
 
@@ -78,7 +78,7 @@ def chat_prompt(processor_or_tokenizer: ChatTemplated, question: str) -> str:
     escaped: the tokenizer would read it as a placeholder or as the end of the turn, and any escaped spelling would be
     another question than the one that was annotated.
     """
-    _refuse_special_tokens(question, where="question")
+    refuse_special_tokens(question, where="question")
     turn = {"role": "user", "content": [{"type": "video"}, {"type": "text", "text": question}]}
     return processor_or_tokenizer.apply_chat_template([turn], tokenize=False, add_generation_prompt=True)
 
@@ -89,7 +89,8 @@ def special_token(text: str) -> str | None:
     return found.group() if found else None
 
 
-def _refuse_special_tokens(text: str, *, where: str) -> None:
+def refuse_special_tokens(text: str, *, where: str) -> None:
+    """Raise DataError if `text` holds what the tokenizer would read as part of the chat format."""
     token = special_token(text)
     if token:
         raise DataError(

@@ -24,6 +24,10 @@ class Row:
             raise DataError(f"{self.where}: {name!r} must be a text that isn't empty (got {_short(value)})")
         return value
 
+    def optional_text(self, name: str) -> str | None:
+        """A text that isn't empty; None where the field is absent or null."""
+        return None if self.fields.get(name) is None else self.text(name)
+
     def index(self, name: str) -> int:
         value = self._get(name)
         if not isinstance(value, int) or isinstance(value, bool):

@@ -33,14 +33,17 @@ class Sample:
     task: str
     """`tvg` (one segment is asked for) or `tal` (all segments of an action)."""
     duration_s: float | None = None
+    response: str | None = None
+    """Completion to teach in a supervised run (`museg sft`); without one, it is rendered from the solution."""
 
 
 def read_samples(path: Path) -> list[Sample]:
     """All samples of a file, in its order.
 
-    Reads both of the authors' formats: JSON lines of `{"idx", "problem", "solution", "video", "task", "duration"?}`
-    and, told by its leading bracket, a JSON list of `{"video", "question", "groundtruth"}` (evaluation). The latter
-    don't name a task: it is `tal` for the whole list if any question has several segments, else `tvg`.
+    Reads both of the authors' formats: JSON lines of `{"idx", "problem", "solution", "video", "task", "duration"?}`,
+    to which `"response"` may be added, and, told by its leading bracket, a JSON list of `{"video", "question",
+    "groundtruth"}` (evaluation). The latter don't name a task: it is `tal` for the whole list if any question has
+    several segments, else `tvg`.
 
     A segment with start > end is turned round and one with start = end dropped (7 rows of the authors' training data
     have one); a warning counts those rows. Segments that overlap, or end after the video, stay as annotated.
@@ -49,7 +52,7 @@ def read_samples(path: Path) -> list[Sample]:
         DataError: the file is missing, empty or malformed, or a row has a missing field, a wrong type,
             a number that isn't finite, or no segment; with the row's place and how to mend it.
     """
-    text = _read_text(path)
+    text = read_text(path)
     if not text.strip():
         raise DataError(f"{path}: holds no samples: write one JSON object a line")
     is_list = text.lstrip().startswith("[")
@@ -77,10 +80,13 @@ def write_samples(path: Path, samples: Iterable[Sample]) -> None:
             }
             if sample.duration_s is not None:
                 row["duration"] = sample.duration_s
+            if sample.response is not None:
+                row["response"] = sample.response
             lines.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 
-def _read_text(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """The whole text of a sample file. Raises DataError if it is missing or isn't UTF-8."""
     try:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
@@ -142,6 +148,7 @@ def _training_sample(row: Row, solution: tuple[Segment, ...]) -> Sample:
         video=row.text("video"),
         task=row.choice("task", TASKS),
         duration_s=row.optional_seconds("duration"),
+        response=row.optional_text("response"),
     )
 
 
