@@ -84,7 +84,7 @@ def _guessed(answer: str) -> list[TimedCaption]:
         parts = [part.strip(",") for part in (line + end).split("seconds")]
         try:
             segment = _guessed_segment(parts[0])
-        except ValueError:
+        except (ValueError, OverflowError):
             continue
         if segment:
             return [_caption(round(segment[0], 2), round(segment[1], 2), parts[-1].strip())]
@@ -94,7 +94,7 @@ def _guessed(answer: str) -> list[TimedCaption]:
 def _guessed_segment(text: str) -> Segment | None:
     """From `3 - 7`, `1:03`, `1:03 … 2:10`, one number or two; None if there is nothing of the kind.
 
-    Raises ValueError for what looks like a time and isn't one.
+    Raises ValueError for what looks like a time and isn't one, OverflowError for one beyond all numbers.
     """
     dashed = DASHED.search(text)
     if dashed:
