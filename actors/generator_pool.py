@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 
 from ray.actor import ActorHandle
 from ray.exceptions import RayError
@@ -19,7 +19,7 @@ class GeneratorPool:
         self.workers = list(workers)
         self.timeout_s = timeout_s
 
-    async def sample(self, requests: Sequence[GenerationRequest]) -> AsyncIterator[GeneratedGroup]:
+    async def sample(self, requests: Sequence[GenerationRequest]) -> AsyncGenerator[GeneratedGroup, None]:
         """Yield one group per request, in the order in which they finish.
 
         Raises:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from museg.config.phases import phases_of
 from museg.config.schema import Config
 from museg.data.samples import Sample
 from museg.errors import VideoError
-from museg.rewards.scoring import RewardBreakdown, score_completion
-from museg.video.clip import VideoClip
+from museg.rewards.scoring import RewardBreakdown, Scorer
+from museg.video.clip import ClipFacts, VideoClip
 from museg.video.decoding import decode_clip
 from museg.video.pixel_budget import FrameBudget
 
@@ -22,14 +23,10 @@ class DecodeOutcome:
     video: str
     error: str | None
     """Why there is no clip; None where there is one."""
-    duration_s: float = 0.0
+    facts: ClipFacts | None = None
+    """None where there is no clip."""
     num_visual_tokens: int = 0
     """Tokens that the clip adds to its prompt: one for two frames of 28 × 28 pixels."""
-
-
-def reward_weights(config: Config) -> dict[str, float]:
-    """Reward name → weight, of the rewards that GRPO maximises."""
-    return {name: config.reward.weights.get(name, 1.0) for name in config.reward.functions}
 
 
 class RewardWorker:
@@ -38,24 +35,26 @@ class RewardWorker:
     def __init__(self, config: Config, rank: int) -> None:
         self.rank = rank
         self.video_root = Path(config.data.video_root)
-        self.weights: Mapping[str, float] = reward_weights(config)
+        self.scorers = [Scorer.from_config(phase.config.reward) for phase in phases_of(config)]
 
-    def decode(self, sample: Sample, budget: FrameBudget) -> tuple[DecodeOutcome, VideoClip | None]:
-        """The sample's clip; a video that can't be decoded is told in the outcome, not raised."""
+    def decode(self, video: str, budget: FrameBudget) -> tuple[DecodeOutcome, VideoClip | None]:
+        """The clip of a video under `data.video_root`; one that can't be decoded is told in the outcome, not raised."""
         try:
-            clip = decode_clip(self.video_root / sample.video, video=sample.video, budget=budget)
+            clip = decode_clip(self.video_root / video, video=video, budget=budget)
         except VideoError as error:
-            return DecodeOutcome(video=sample.video, error=str(error)), None
+            return DecodeOutcome(video=video, error=str(error)), None
         frames, height, width, _ = clip.frames.shape
         num_visual_tokens = frames // 2 * (height // 28) * (width // 28)
-        outcome = DecodeOutcome(
-            video=sample.video, error=None, duration_s=clip.duration_s, num_visual_tokens=num_visual_tokens
-        )
+        outcome = DecodeOutcome(video=video, error=None, facts=clip.facts, num_visual_tokens=num_visual_tokens)
         return outcome, clip
 
-    def score(self, sample: Sample, texts: Sequence[str]) -> list[RewardBreakdown]:
-        """The rewards of every completion of one group, in order."""
-        return [score_completion(text, sample, self.weights) for text in texts]
+    def score(self, sample: Sample, texts: Sequence[str], clip: ClipFacts | None, phase: int) -> list[RewardBreakdown]:
+        """The rewards of every completion of one group, in order, by the rules of a phase (its index).
+
+        Raises:
+            RewardError: a reward function of the user's failed and `reward.on_error` is `error`.
+        """
+        return [self.scorers[phase].score(text, sample, clip) for text in texts]
 
     def __repr__(self) -> str:
         return f"reward-{self.rank}"

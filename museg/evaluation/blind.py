@@ -12,9 +12,12 @@ import numpy.typing as npt
 
 from museg.data.samples import Sample, Segment
 from museg.errors import DataError
+from museg.evaluation.grounding import THRESHOLDS
 
 MAX_CANDIDATES = 128
 """Starts, and ends, that a constant answer is chosen from."""
+MAX_SET_CANDIDATES = 48
+"""The same where each is compared with every annotation."""
 
 
 def swapped_videos(samples: Sequence[Sample]) -> list[int]:
@@ -53,6 +56,20 @@ class ConstantAnswer:
     miou: float
     """Mean IoU with the first annotation."""
 
+    def given_to(self, sample: Sample) -> str:
+        """The content of the answer tag: `start-end` in seconds of the sample's video.
+
+        Raises DataError if it is in shares of a duration that isn't known.
+        """
+        if self.unit is AnswerUnit.seconds:
+            scale = 1.0
+        elif sample.duration_s is not None:
+            scale = sample.duration_s
+        else:
+            raise DataError(f"sample {sample.idx}: its duration isn't known, which this constant answer needs")
+        start, end = self.segment
+        return f"{start * scale:.6f}-{end * scale:.6f}"
+
     def __str__(self) -> str:
         start, end = self.segment
         if self.unit is AnswerUnit.seconds:
@@ -75,6 +92,31 @@ def best_constant_answer(samples: Sequence[Sample]) -> ConstantAnswer:
     if np.isfinite(durations).all():
         answers.append(_best_segment(first / durations[:, None], AnswerUnit.durations))
     return max(answers, key=lambda answer: answer.miou)
+
+
+def best_constant_answer_for_all_segments(samples: Sequence[Sample]) -> ConstantAnswer:
+    """The single segment in seconds with the best mean `f1` (museg/evaluation/grounding.py), whose answers are sets.
+
+    It starts and ends where annotations do: at one of 48 quantiles of theirs if there are more. Raises DataError
+    without samples.
+    """
+    if not samples:
+        raise DataError("there are no samples: a constant answer needs at least one")
+    annotated = np.asarray([segment for sample in samples for segment in sample.solution], dtype=np.float64)
+    sizes = np.asarray([len(sample.solution) for sample in samples])
+    firsts = np.concatenate([[0], sizes.cumsum()[:-1]])
+    starts, ends = annotated.T
+    best, best_f1 = (0.0, 0.0), -1.0
+    for start in _candidates(starts, MAX_SET_CANDIDATES):
+        later_ends = [end for end in _candidates(ends, MAX_SET_CANDIDATES) if end > start]
+        ious = _ious(start, np.asarray(later_ends)[:, None], starts, ends)
+        # A single prediction is right or wrong: F1 of recall r is 2r / (1 + r), and 0 where nothing is found.
+        recalls = [np.add.reduceat(ious >= threshold, firsts, axis=1, dtype=float) / sizes for threshold in THRESHOLDS]
+        f1s = np.mean([2 * recall / (1 + recall) for recall in recalls], axis=(0, 2))
+        if len(f1s) and f1s.max() > best_f1:
+            best, best_f1 = (float(start), float(later_ends[int(f1s.argmax())])), float(f1s.max())
+    miou = _ious(best[0], np.asarray(best[1]), starts[firsts], ends[firsts]).mean()
+    return ConstantAnswer(segment=best, unit=AnswerUnit.seconds, miou=float(miou))
 
 
 def _by_duration(samples: Sequence[Sample]) -> list[str]:
@@ -104,8 +146,7 @@ def _best_segment(annotated: npt.NDArray[np.float64], unit: AnswerUnit) -> Const
         later_ends = candidate_ends[candidate_ends[:, 0] > start]
         if len(later_ends) == 0:
             continue
-        intersection = np.clip(np.minimum(later_ends, ends) - np.maximum(start, starts), 0, None)
-        mean_ious = (intersection / (later_ends - start + (ends - starts) - intersection)).mean(axis=1)
+        mean_ious = _ious(start, later_ends, starts, ends).mean(axis=1)
         highest = int(mean_ious.argmax())
         if mean_ious[highest] > best.miou:
             segment = (float(start), float(later_ends[highest, 0]))
@@ -113,8 +154,16 @@ def _best_segment(annotated: npt.NDArray[np.float64], unit: AnswerUnit) -> Const
     return best
 
 
-def _candidates(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def _ious(
+    start: float, end: npt.NDArray[np.float64], starts: npt.NDArray[np.float64], ends: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
+    intersection = np.clip(np.minimum(end, ends) - np.maximum(start, starts), 0, None)
+    ious: npt.NDArray[np.float64] = intersection / (end - start + (ends - starts) - intersection)
+    return ious
+
+
+def _candidates(values: npt.NDArray[np.float64], most: int = MAX_CANDIDATES) -> npt.NDArray[np.float64]:
     distinct = np.unique(values)
-    if len(distinct) <= MAX_CANDIDATES:
+    if len(distinct) <= most:
         return distinct
-    return np.unique(np.quantile(values, np.linspace(0, 1, MAX_CANDIDATES), method="nearest"))
+    return np.unique(np.quantile(values, np.linspace(0, 1, most), method="nearest"))
