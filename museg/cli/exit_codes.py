@@ -1,5 +1,7 @@
 """What the command line's exit codes mean; 0 is done."""
 
+ERRORS_FOUND = 1
+"""A check is done, and what it checked has errors."""
 USER_ERROR = 2
 """A mistake that the user can mend, told in one line on stderr."""
 INTERRUPTED = 130

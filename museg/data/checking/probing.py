@@ -1,0 +1,85 @@
+"""Opens and decodes the videos of a data set, as training would, to learn which can't be and how long they are."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from museg.data.checking.annotations import Annotation
+from museg.data.checking.anomalies import ROUNDING_S, Anomaly, Kind
+from museg.data.checking.segments import beyond
+from museg.data.checking.watched import Lost, run_watched
+from museg.errors import DataError, VideoError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probe:
+    """What decoding a video showed."""
+
+    duration_s: float | None = None
+    """The video's true length; None where it can't be decoded."""
+    is_missing: bool = False
+    error: str = ""
+
+
+def probe_videos(root: Path, videos: Collection[str], *, workers: int | None, timeout_s: float) -> dict[str, Probe]:
+    """Decode every video below `root` from its first to its last frame, with a progress bar on stderr.
+
+    In `workers` processes (None: one a core), each of which is killed when a video takes longer than `timeout_s`: some
+    damaged files make decord spin for ever. Raises DataError if `root` is no folder.
+    """
+    if not root.is_dir():
+        raise DataError(f"data check: --video-root {root} isn't a folder")
+    there = [video for video in videos if (root / video).is_file()]
+    probes = {video: Probe(is_missing=True, error=f"there is no file {root / video}") for video in videos}
+    outcomes = run_watched(
+        partial(_decode, root),
+        there,
+        workers=workers or os.cpu_count() or 1,
+        timeout_s=timeout_s,
+        preload="museg.video.decoding",
+    )
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        bar = progress.add_task("videos", total=len(there))
+        for video, outcome in outcomes:
+            probes[video] = Probe(error=f"decoding it {outcome.reason}") if isinstance(outcome, Lost) else outcome
+            progress.advance(bar)
+    return probes
+
+
+def video_anomalies(annotation: Annotation, probe: Probe) -> Iterator[Anomaly]:
+    """What the video shows to be wrong with a row."""
+    if probe.is_missing:
+        yield annotation.anomaly(Kind.missing_file, probe.error)
+        return
+    if probe.duration_s is None:
+        yield annotation.anomaly(Kind.unreadable, probe.error)
+        return
+    yield from beyond(annotation, probe.duration_s, Kind.beyond_probed_duration)
+    annotated_s = annotation.duration_s
+    if annotated_s is not None and abs(annotated_s - probe.duration_s) > ROUNDING_S:
+        yield annotation.anomaly(
+            Kind.duration_mismatch, f"annotated as {annotated_s:g} s, the video has {probe.duration_s:.3f} s"
+        )
+
+
+def _decode(root: Path, video: str) -> Probe:
+    # Importing them takes seconds, which a check without videos need not spend.
+    from museg.video.decoding import decode_clip
+    from museg.video.pixel_budget import PATCH, FrameBudget
+
+    # The last frame is among the sampled ones, so all are decoded; few and small ones are kept.
+    budget = FrameBudget(
+        fps=1.0, min_frames=2, max_frames=2, min_pixels=PATCH**2, max_pixels=PATCH**2, total_pixels=PATCH**2
+    )
+    try:
+        return Probe(duration_s=decode_clip(root / video, video=video, budget=budget).duration_s)
+    except VideoError as error:
+        return Probe(error=str(error).removeprefix(f"video {video}: "))
