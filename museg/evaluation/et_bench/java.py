@@ -17,8 +17,8 @@ from typing import Self
 from museg.errors import UserError
 
 TOKENIZER_DEADLINE_S = 300
-METEOR_DEADLINE_S = 120
-"""For the captions of one video; METEOR needs about six seconds to start."""
+METEOR_DEADLINE_S = 300
+"""For the captions of one video; METEOR needs about six seconds to start, more on a busy machine."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +89,7 @@ class Meteor:
         from pycocoevalcap.meteor import meteor
 
         jar = Path(meteor.__file__).with_name(meteor.METEOR_JAR)
-        options = ["-Xmx2G", "-jar", str(jar), "-", "-", "-stdio", "-l", "en", "-norm"]
+        options = ["-Xmx2G", "-XX:+UseSerialGC", "-jar", str(jar), "-", "-", "-stdio", "-l", "en", "-norm"]
         self._process = subprocess.Popen(
             [java, *options],
             stdin=subprocess.PIPE,

@@ -1,8 +1,8 @@
 """E.T. Bench (Liu et al. 2024, arXiv 2409.18111): all scores, as the benchmark's own script computes them.
 
-A published row (MUSEG's paper) has REF, GND, CAP, COM and AVG. Its AVG is the plain mean of the four.
-Whether its CAP is the F1 or the similarity of captioning can't be told from it, so both are here, and an average
-with either.
+MUSEG's paper (arXiv 2505.20715) publishes REF, GND, CAP, COM and AVG. AVG is the plain mean of the four in all of its
+rows. Whether CAP is the F1 or the similarity of captioning it doesn't say, and no figure of it decides; the
+benchmark's script prints both, and so both are here, with the average that belongs to each.
 """
 
 from __future__ import annotations
@@ -28,21 +28,21 @@ Group = tuple[list[EtBenchSample], list[str]]
 Scorer = Callable[[Sequence[EtBenchSample], Sequence[str]], Metrics]
 
 HEADLINES: Mapping[str, tuple[tuple[str, str], ...]] = {
-    **dict.fromkeys(REFERRING, (("acc", "Acc"),)),
-    **dict.fromkeys(GROUNDING, (("f1", "F1"),)),
-    **dict.fromkeys(CAPTIONING, (("f1", "F1"), ("sim", "SentSim"))),
-    **dict.fromkeys(COMPLEX, (("rec", "mRec"),)),
+    **dict.fromkeys(REFERRING, (("Acc", "Acc"),)),
+    **dict.fromkeys(GROUNDING, (("F1", "F1"),)),
+    **dict.fromkeys(CAPTIONING, (("F1", "F1"), ("Sim", "SentSim"))),
+    **dict.fromkeys(COMPLEX, (("Rec", "mRec"),)),
 }
 """Task → name in the overall row, and the metric of the task's sources that it is the mean of."""
 
 MERGED: Mapping[str, tuple[str, ...]] = {
-    "ref": tuple(f"{task}/acc" for task in REFERRING),
-    "gnd": tuple(f"{task}/f1" for task in GROUNDING),
-    "cap/f1": tuple(f"{task}/f1" for task in CAPTIONING),
-    "cap/sim": tuple(f"{task}/sim" for task in CAPTIONING),
-    "com": tuple(f"{task}/rec" for task in COMPLEX),
-    "avg/f1": ("ref", "gnd", "cap/f1", "com"),
-    "avg/sim": ("ref", "gnd", "cap/sim", "com"),
+    "REF": tuple(f"{task.upper()} Acc" for task in REFERRING),
+    "GND": tuple(f"{task.upper()} F1" for task in GROUNDING),
+    "CAP F1": tuple(f"{task.upper()} F1" for task in CAPTIONING),
+    "CAP Sim": tuple(f"{task.upper()} Sim" for task in CAPTIONING),
+    "COM": tuple(f"{task.upper()} Rec" for task in COMPLEX),
+    "AVG F1": ("REF", "GND", "CAP F1", "COM"),
+    "AVG Sim": ("REF", "GND", "CAP Sim", "COM"),
 }
 """Merged score → the scores that it is the mean of."""
 
@@ -64,9 +64,9 @@ class EtBenchScores:
     sources: tuple[SourceScores, ...]
     """In the benchmark's order of tasks."""
     overall: Metrics
-    """`rar/acc` … `dvc/f1`, `dvc/sim` … `gvq/rec`: each the mean over the task's sources."""
+    """`RAR Acc` … `DVC F1`, `DVC Sim` … `GVQ Rec`: each the mean over the task's sources."""
     merged: Metrics
-    """`ref`, `gnd`, `cap/f1`, `cap/sim`, `com`, and `avg/f1`, `avg/sim`, as far as all of their tasks are there."""
+    """`REF`, `GND`, `CAP F1`, `CAP Sim`, `COM`, and `AVG F1`, `AVG Sim`, as far as all of their tasks are there."""
 
     @property
     def absent(self) -> tuple[str, ...]:
@@ -97,7 +97,7 @@ def score_et_bench(
             for (task, source), group in groups.items()
         )
     overall = _overall(sources)
-    return EtBenchScores(sources=sources, overall=overall, merged=_merged(overall))
+    return EtBenchScores(sources=sources, overall=overall, merged=merged_scores(overall))
 
 
 def _grouped(samples: Sequence[EtBenchSample], answers: Sequence[str]) -> dict[tuple[str, str], Group]:
@@ -136,11 +136,12 @@ def _overall(sources: Sequence[SourceScores]) -> dict[str, float]:
         for name, metric in headlines:
             values = [scores.metrics[metric] for scores in sources if scores.task == task and metric in scores.metrics]
             if values:
-                overall[f"{task}/{name}"] = rounded(sum(values) / len(values))
+                overall[f"{task.upper()} {name}"] = rounded(sum(values) / len(values))
     return overall
 
 
-def _merged(overall: Metrics) -> dict[str, float]:
+def merged_scores(overall: Metrics) -> dict[str, float]:
+    """Scores of the abilities and their averages, as far as all of their tasks are there."""
     known = dict(overall)
     for name, parts in MERGED.items():
         if all(part in known for part in parts):

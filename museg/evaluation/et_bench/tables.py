@@ -50,17 +50,11 @@ def _merged_table(scores: EtBenchScores) -> Table:
     known = {**scores.overall, **scores.merged}
     for name, parts in MERGED.items():
         table.add_row(
-            _heading(name),
+            name,
             _percent(known, name),
-            ", ".join(f"{_heading(part)} {_percent(known, part)}" for part in parts),
+            ", ".join(f"{part} {_percent(known, part)}" for part in parts),
         )
     return table
-
-
-def _heading(name: str) -> str:
-    """`dvc/f1` → `DVC F1`."""
-    ability, _, metric = name.partition("/")
-    return f"{ability.upper()} {metric.capitalize()}".strip()
 
 
 def _percent(values: Metrics, name: str) -> str:

@@ -82,11 +82,21 @@ def test_caption_scores_are_those_of_pycocoevalcap_averaged_over_videos_and_thre
         _by_hand(theirs, opens, unmatched),
         *[_by_hand(theirs, pours, pours_dog, nobody)] * 4,
     ]
+    compared = []
+
+    def remembered(pairs: Sequence[tuple[str, str]]) -> list[float]:
+        compared.append(pairs)
+        return word_overlap(pairs)
+
     with meteor:
-        scores = score_captions(SAMPLES, ANSWERS, word_overlap, meteor)
+        scores = score_captions(SAMPLES, ANSWERS, remembered, meteor)
+        assert score_captions(SAMPLES, ANSWERS, remembered, meteor) == scores
+    letters = {reference for reference, _ in compared[0] if " " not in reference}
+    assert compared[1] == compared[0]
+    assert [10 <= len(word) <= 20 for word in letters] == [True, True]
     names = ["Bleu_1", "Bleu_2", "Bleu_3", "Bleu_4", "METEOR", "ROUGE_L", "CIDEr", "SentSim"]
     assert list(scores) == names
-    # Which letters stand for "no caption" is drawn: no word of theirs occurs, so that no score depends on it.
+    # Other letters stand for "no caption" here: neither's match any word, so these scores don't depend on them.
     assert [scores[name] for name in names] == pytest.approx(np.mean(expected, axis=0).tolist(), abs=1.1e-5)
     assert scores["METEOR"] > 0.2
     assert scores["CIDEr"] > 0.1
@@ -113,4 +123,4 @@ def test_without_java_captions_are_refused_in_one_line_and_detection_still_score
         score_et_bench(SAMPLES, ANSWERS, word_overlap)
     scores = score_et_bench(SAMPLES, ANSWERS, word_overlap, captions=False)
     assert scores.sources[0].metrics == score_detection(SAMPLES, ANSWERS)
-    assert list(scores.overall) == ["dvc/f1"]
+    assert list(scores.overall) == ["DVC F1"]
