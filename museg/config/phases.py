@@ -54,11 +54,16 @@ class Phase:
         """The run's `step` counted as a run that began at `schedule_first_step` would."""
         return step - self.schedule_first_step + 1
 
+    def title(self, num_phases: int) -> str:
+        """Place, name and steps, for people."""
+        return f"phase {self.index + 1} of {num_phases}: {self.name}, steps {self.first_step} to {self.last_step}"
+
     def changes_since(self, other: Phase) -> list[str]:
-        """What is otherwise than in `other`, for people: `data.template=plain`."""
+        """What is otherwise than in `other`, for people: `data.template=plain`, `optimizer and schedule begin anew`."""
         settings = [(f"{section}.{key}", section, key) for section, key in _PLACES.values()]
         pairs = [(name, _setting(other.config, *place), _setting(self.config, *place)) for name, *place in settings]
-        return [f"{name}={_shown(now)}" for name, before, now in pairs if now != before]
+        changes = [f"{name}={_shown(now)}" for name, before, now in pairs if now != before]
+        return [*changes, f"optimizer and schedule {'begin anew' if self.restarts else 'go on'}"]
 
 
 def phases_of(config: Config) -> list[Phase]:

@@ -16,7 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullFormatter, StrMethodFormatter
 
-from museg.runs.report.record import RunRecord
+from museg.runs.report.record import PhaseMark, RunRecord
 
 SIZE_IN = (4.6, 2.2)
 NUM_COLOURS = 6
@@ -81,13 +81,18 @@ def draw_charts(record: RunRecord) -> list[Chart]:
         series = [_series(record, label, key) for label, key in plan.keys.items()]
         series = [one for one in series if one.steps.size]
         if series:
-            svg = _draw(series, plan.kind, plan.title, record.num_steps)
+            svg = _draw(series, plan, record)
             labels = tuple(one.label for one in series)
             charts.append(Chart(title=plan.title, note=plan.note, legend=labels, svg=svg))
     return charts
 
 
 PLANS = (
+    _Plan(
+        title="Supervised loss",
+        note="Nats a token of the target, mean of a step's samples.",
+        keys={"loss": "sft/loss"},
+    ),
     _Plan(
         title="Held-out mIoU",
         note="Blind: with the videos swapped. Only the distance is grounding. Before the end, eval.samples only.",
@@ -139,21 +144,30 @@ def _series(record: RunRecord, label: str, key: str) -> Series:
     return Series(label=label, steps=np.array(steps), values=np.array([points[step] for step in steps]))
 
 
-def _draw(series: Sequence[Series], kind: Kind, title: str, num_steps: int) -> str:
+def _draw(series: Sequence[Series], plan: _Plan, record: RunRecord) -> str:
     with _page_style():
         figure = Figure(figsize=SIZE_IN, layout="constrained")
         axes = figure.add_subplot()
         axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, min_n_ticks=1))
-        margin = max(0.5, 0.02 * num_steps)
-        axes.set_xlim(-margin, num_steps + margin)
+        margin = max(0.5, 0.02 * record.num_steps)
+        axes.set_xlim(-margin, record.num_steps + margin)
         axes.set_xlabel("step")
-        if kind is Kind.stack:
+        _mark_phases(axes, [mark for mark in record.phases if mark.first_step <= record.num_steps])
+        if plan.kind is Kind.stack:
             _stack(axes, series)
         else:
             _lines(axes, series)
-        if kind is Kind.log_line:
+        if plan.kind is Kind.log_line:
             _by_decades(axes, series)
-        return _svg(figure, title)
+        return _svg(figure, plan.title)
+
+
+def _mark_phases(axes: Axes, phases: Sequence[PhaseMark]) -> None:
+    """A thin line before the first step of each phase, its name above it."""
+    for mark in phases:
+        start = mark.first_step - 0.5
+        axes.axvline(start, color=RULE, linewidth=0.6)
+        axes.annotate(mark.name, (start, 1.0), xycoords=("data", "axes fraction"), va="bottom", fontsize="small")
 
 
 def _lines(axes: Axes, series: Sequence[Series]) -> None:

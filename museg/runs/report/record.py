@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import yaml
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from museg.errors import DataError
 from museg.runs.directory import RunDirectory
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhaseMark:
+    """Where a phase of the run begins."""
+
+    name: str
+    first_step: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +34,8 @@ class RunRecord:
     """Why it failed."""
     config_yaml: str
     num_planned_steps: int | None
+    phases: tuple[PhaseMark, ...]
+    """The planned phases, in order; none in a run without phases."""
     metrics: tuple[Mapping[str, float], ...]
     """The numbers of `metrics.jsonl`, one mapping a step, in order of steps."""
     eval_before: Mapping[str, float]
@@ -64,12 +75,14 @@ def read_record(run: RunDirectory) -> RunRecord:
         wall_s = sum(row.get("time/step_s", 0.0) for row in metrics)
     restarts, skipped, error = _number(summary, "restarts"), summary.get("videos_skipped"), summary.get("error")
     config_yaml = run.config_file.read_text(encoding="utf-8")
+    config = _parsed(run, config_yaml)
     return RunRecord(
         name=run.path.resolve().name,
         status=str(summary.get("status", "running")),
         error=None if error is None else str(error),
         config_yaml=config_yaml,
-        num_planned_steps=_planned_steps(run, config_yaml),
+        num_planned_steps=_planned_steps(config),
+        phases=_phase_marks(config),
         metrics=metrics,
         eval_before=before,
         eval_after=_numbers(summary.get("eval_after")),
@@ -101,12 +114,25 @@ def _read_summary(run: RunDirectory) -> Mapping[str, object]:
     return summary
 
 
-def _planned_steps(run: RunDirectory, config_yaml: str) -> int | None:
+def _parsed(run: RunDirectory, config_yaml: str) -> DictConfig:
     try:
-        steps = OmegaConf.select(OmegaConf.create(config_yaml), "grpo.steps")
+        config = OmegaConf.create(config_yaml)
     except (OmegaConfBaseException, yaml.YAMLError) as error:
         raise DataError(f"{run.config_file} isn't YAML ({str(error).splitlines()[0]}); mend it by hand") from error
+    if not isinstance(config, DictConfig):
+        raise DataError(f"{run.config_file} must hold `section: {{key: value}}` pairs; mend it by hand")
+    return config
+
+
+def _planned_steps(config: DictConfig) -> int | None:
+    steps = OmegaConf.select(config, "grpo.steps")
     return steps if isinstance(steps, int) else None
+
+
+def _phase_marks(config: DictConfig) -> tuple[PhaseMark, ...]:
+    phases = [(str(phase.name), int(phase.steps)) for phase in OmegaConf.select(config, "phases") or ()]
+    first_steps = itertools.accumulate((steps for _, steps in phases), initial=1)
+    return tuple(PhaseMark(name=name, first_step=first) for (name, _), first in zip(phases, first_steps, strict=False))
 
 
 def _numbers(row: object) -> dict[str, float]:

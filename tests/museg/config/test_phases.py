@@ -42,6 +42,7 @@ def test_two_stages_restart_at_step_401_from_the_weights_of_step_400() -> None:
         "data.train=data/stage_2.jsonl",
         "data.template=plain",
         "reward.functions=[format_n_timestamp, segment_matching]",
+        "optimizer and schedule begin anew",
     ]
 
 

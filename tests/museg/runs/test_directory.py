@@ -46,6 +46,14 @@ def test_only_the_newest_checkpoints_stay(run: RunDirectory) -> None:
     assert run.checkpoint_steps() == [30, 40]
 
 
+def test_pinned_checkpoints_outlive_newer_ones_and_take_nobody_s_place(run: RunDirectory) -> None:
+    for step in (10, 20, 30, 40, 50):
+        with run.new_checkpoint(step):
+            pass
+    run.drop_old_checkpoints(keep=2, pinned={20, 50})
+    assert run.checkpoint_steps() == [20, 30, 40, 50]
+
+
 def test_a_resumed_run_forgets_the_steps_that_it_does_again(run: RunDirectory) -> None:
     for step in (1, 2, 3):
         run.append_metrics({"step": step})

@@ -69,3 +69,14 @@ def test_a_long_run_is_smoothed_around_its_raw_values(new_run: RunDirectory) -> 
 
 def test_a_run_without_steps_has_no_charts(new_run: RunDirectory) -> None:
     assert charts_of(new_run) == {}
+
+
+def test_each_phase_that_has_begun_is_marked_with_its_name(finished_run: RunDirectory) -> None:
+    phases = "phases:\n- {name: stage_1, steps: 1}\n- {name: a < b, steps: 2}\n- {name: later, steps: 9}\n"
+    finished_run.config_file.write_text(finished_run.config_file.read_text() + phases)
+    svg = charts_of(finished_run)["Reward"].svg
+    assert re.findall(r">(stage_1|a &lt; b|later)</text>", svg) == ["stage_1", "a &lt; b"]
+    first, second = (float(x) for x in re.findall(r'<path d="M (\S+) \S+ \nL \1 \S+ \n" clip-path', svg))
+    (_, (x1, _), (x2, _)), *_ = ([(0.0, 0.0), *line[:2]] for line in points(svg))
+    assert (first - x1) / (x2 - x1) == pytest.approx(-0.5, abs=1e-3)
+    assert (second - x1) / (x2 - x1) == pytest.approx(0.5, abs=1e-3)
