@@ -15,6 +15,10 @@ class DataError(UserError):
     """A sample file that is missing, malformed or empty."""
 
 
+class RewardError(UserError):
+    """A reward function of the user's that raised, or returned something that isn't a finite number."""
+
+
 class VideoError(UserError):
     """A video that can't be found, opened or decoded."""
 

@@ -8,10 +8,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from museg.config.schema import RewardConfig
 from museg.data.samples import Sample, Segment
 from museg.errors import DataError
 from museg.rewards.answers import answer_content
-from museg.rewards.scoring import score_completion
+from museg.rewards.scoring import Scorer
 
 THRESHOLDS = (0.1, 0.3, 0.5, 0.7)
 """IoU from which a segment counts as found."""
@@ -24,13 +25,17 @@ def score_grounding(samples: Sequence[Sample], texts: Sequence[str]) -> dict[str
 
     `miou`: IoU of the first predicted segment with the first annotation; `recall@<t>`: share where it reaches t, and
     `recall` their mean over the thresholds (the authors' `tvg`). `f1@<t>`, `f1`: the same for all segments (`tal`).
-    `segment_matching`, `format`: the training rewards. Raises DataError without samples, ValueError if the numbers of
-    samples and texts differ.
+    `segment_matching`, `format`: the training rewards under the reference preset, whatever the run's own. Raises
+    DataError without samples, ValueError if the numbers of samples and texts differ.
     """
     if not samples:
         raise DataError("there are no samples to evaluate: data.eval must hold at least one")
+    scorer = Scorer.from_config(RewardConfig())
     scores = [
-        {**segment_scores(segments_in(answer_content(text) or ""), sample.solution), **training_rewards(text, sample)}
+        {
+            **segment_scores(segments_in(answer_content(text) or ""), sample.solution),
+            **training_rewards(scorer, text, sample),
+        }
         for sample, text in zip(samples, texts, strict=True)
     ]
     return {name: float(np.mean([score[name] for score in scores])) for name in scores[0]}
@@ -66,9 +71,9 @@ def segment_scores(predicted: Sequence[Segment], annotated: Sequence[Segment]) -
     }
 
 
-def training_rewards(text: str, sample: Sample) -> Mapping[str, float]:
+def training_rewards(scorer: Scorer, text: str, sample: Sample) -> Mapping[str, float]:
     """Of one sample: the rewards that say how the trained-for quantity moves."""
-    values = score_completion(text, sample, {}).values
+    values = scorer.score(text, sample).values
     return {name: values[name] for name in ("segment_matching", "format")}
 
 

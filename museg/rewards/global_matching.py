@@ -6,25 +6,23 @@ from collections.abc import Sequence
 
 from museg.data.samples import Segment
 
-EPSILON = 1e-6
-"""Added to each denominator by the authors."""
 
-
-def global_matching(predicted: Sequence[Segment], annotated: Sequence[Segment]) -> float:
+def global_f1(predicted: Sequence[Segment], annotated: Sequence[Segment], epsilon: float) -> float:
     """F1 of the overlap against the predicted and the annotated length (authors' `reward_global_matching`).
 
-    Predictions are merged first (touching ones too); annotations aren't, so nested ones are counted twice and the value
-    may exceed 1.
+    Predictions are disjoint; annotations needn't be, and nested ones are counted twice, so that the value may exceed 1.
+    `epsilon` is added to each denominator; 0 / 0 is 0.
     """
-    merged = merged_segments(predicted)
-    overlap = sum(
-        max(0.0, min(end, annotated_end) - max(start, annotated_start))
-        for annotated_start, annotated_end in annotated
-        for start, end in merged
-    )
-    precision = overlap / (total_length(merged) + EPSILON)
-    recall = overlap / (total_length(annotated) + EPSILON)
-    return 2 * precision * recall / (precision + recall + EPSILON)
+    overlap = overlap_length(predicted, annotated)
+    precision = _ratio(overlap, total_length(predicted) + epsilon)
+    recall = _ratio(overlap, total_length(annotated) + epsilon)
+    return _ratio(2 * precision * recall, precision + recall + epsilon)
+
+
+def global_iou(predicted: Sequence[Segment], annotated: Sequence[Segment], epsilon: float) -> float:
+    """Intersection over union of two sets of disjoint segments (arXiv 2505.20715, r_G)."""
+    overlap = overlap_length(predicted, annotated)
+    return _ratio(overlap, total_length(predicted) + total_length(annotated) - overlap + epsilon)
 
 
 def merged_segments(segments: Sequence[Segment]) -> list[Segment]:
@@ -40,3 +38,15 @@ def merged_segments(segments: Sequence[Segment]) -> list[Segment]:
 
 def total_length(segments: Sequence[Segment]) -> float:
     return sum(end - start for start, end in segments)
+
+
+def overlap_length(predicted: Sequence[Segment], annotated: Sequence[Segment]) -> float:
+    return sum(
+        max(0.0, min(end, annotated_end) - max(start, annotated_start))
+        for annotated_start, annotated_end in annotated
+        for start, end in predicted
+    )
+
+
+def _ratio(part: float, whole: float) -> float:
+    return part / whole if whole > 0 else 0.0

@@ -3,18 +3,35 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from museg.config.choices import OnRewardError
+from museg.config.schema import RewardConfig
 from museg.data.samples import Sample
-from museg.errors import ConfigError
-from museg.rewards.answers import predicted_segments
-from museg.rewards.format import format_reward
-from museg.rewards.global_matching import global_matching
-from museg.rewards.local_matching import local_matching
+from museg.errors import ConfigError, RewardError
+from museg.rewards.answers import ParsedAnswer, parse_answer
+from museg.rewards.format import format_reward, tiered_format, timestamp_reward
+from museg.rewards.functions import UserReward, load_user_reward
+from museg.rewards.rules import RewardRules, rules_of
+from museg.rewards.segment_matching import match_segments
+from museg.video.clip import ClipFacts
 
-REWARD_NAMES = ("format", "format_n_timestamp", "global_matching", "local_matching", "segment_matching")
-"""What `reward.functions` may name."""
+REWARD_NAMES = (
+    "format",
+    "format_n_timestamp",
+    "timestamp",
+    "global_matching",
+    "local_matching",
+    "segment_matching",
+)
+"""What `reward.functions` may name beside functions of the user's own."""
+
+RESERVED_NAMES = (*REWARD_NAMES, "mean", "std", "failures")
+"""Names under `reward/` in the metrics that are taken."""
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,34 +40,97 @@ class RewardBreakdown:
 
     values: Mapping[str, float]
     total: float
+    failures: tuple[str, ...] = ()
+    """Reward functions that failed and were scored 0 (reward.on_error=zero)."""
 
 
-def score_completion(text: str, sample: Sample, weights: Mapping[str, float]) -> RewardBreakdown:
-    """All rewards of the authors' code (src/train.py) and their sum by `weights`; finite for any text.
+class Scorer:
+    """Scores completions by one configuration's rules, functions and weights. Pure but for its log: calling again
+    gives the same."""
 
-    Ranges: format and format_n_timestamp 0 to 1; local_matching 0 to 1; global_matching 0 to 1, or above for nested
-    annotations; segment_matching is the sum of these two. Raises ConfigError for a weight of an unknown reward.
-    """
-    check_reward_names(weights)
-    predicted = predicted_segments(text)
-    matching_globally = global_matching(predicted, sample.solution)
-    matching_locally = local_matching(predicted, sample.solution)
-    values = {
-        "format": format_reward(text, cite_timestamps=True),
-        "format_n_timestamp": format_reward(text, cite_timestamps=False),
-        "global_matching": matching_globally,
-        "local_matching": matching_locally,
-        "segment_matching": matching_globally + matching_locally,
-    }
-    return RewardBreakdown(values=values, total=sum(weight * values[name] for name, weight in weights.items()))
+    def __init__(
+        self,
+        rules: RewardRules,
+        weights: Mapping[str, float],
+        user_rewards: Sequence[UserReward],
+        on_error: OnRewardError,
+    ) -> None:
+        self.rules = rules
+        self.weights = dict(weights)
+        """Reward name → weight, of the rewards that GRPO maximises."""
+        self.user_rewards = tuple(user_rewards)
+        self.on_error = on_error
+        self._warned_of: set[str] = set()
+
+    @classmethod
+    def from_config(cls, reward: RewardConfig) -> Scorer:
+        """Raises ConfigError for a reward that there isn't, can't be imported, or whose name is taken."""
+        weights: dict[str, float] = {}
+        user_rewards = []
+        for function in reward.functions:
+            name = function
+            if ":" in function:
+                user_rewards.append(load_user_reward(function))
+                name = user_rewards[-1].name
+                if name in RESERVED_NAMES:
+                    raise ConfigError(f"reward.functions names {function!r}, but 'reward/{name}' is taken: rename it")
+            elif function not in REWARD_NAMES:
+                raise _unknown(function)
+            if name in weights:
+                raise ConfigError(f"reward.functions names {name!r} twice: name each reward once, or rename one")
+            weights[name] = reward.weights.get(function, reward.weights.get(name, 1.0))
+        return cls(rules_of(reward), weights, user_rewards, reward.on_error)
+
+    def score(self, text: str, sample: Sample, clip: ClipFacts | None = None) -> RewardBreakdown:
+        """All rewards of one completion and their weighted sum.
+
+        Ranges: format, format_n_timestamp, timestamp and local_matching 0 to 1; global_matching 0 to 1, or above for
+        nested annotations that the rules don't merge; segment_matching is the sum of these two or their mean. The
+        user's own are as they come, but finite.
+
+        Raises:
+            RewardError: a function of the user's failed and `reward.on_error` is `error`.
+        """
+        return self.score_answer(parse_answer(text), sample, clip)
+
+    def score_answer(self, answer: ParsedAnswer, sample: Sample, clip: ClipFacts | None = None) -> RewardBreakdown:
+        """`score` of a completion that is already parsed."""
+        values = self._own_rewards(answer, sample, clip)
+        failures = []
+        for reward in self.user_rewards:
+            try:
+                values[reward.name] = reward.value(answer, sample, clip)
+            except RewardError as error:
+                if self.on_error is OnRewardError.error:
+                    raise
+                values[reward.name] = 0.0
+                failures.append(reward.name)
+                self._warn_once(reward, error)
+        total = sum(weight * values[name] for name, weight in self.weights.items())
+        return RewardBreakdown(values=values, total=total, failures=tuple(failures))
+
+    def _own_rewards(self, answer: ParsedAnswer, sample: Sample, clip: ClipFacts | None) -> dict[str, float]:
+        end_s = clip.duration_s if clip is not None else sample.duration_s
+        match = match_segments(answer.segments, sample.solution, self.rules, end_s)
+        shape, timestamp = format_reward(answer), timestamp_reward(answer, self.rules.citations)
+        return {
+            "format": tiered_format(shape, timestamp) if self.rules.timestamp_tier else shape,
+            "format_n_timestamp": shape,
+            "timestamp": timestamp,
+            "global_matching": match.globally,
+            "local_matching": match.locally,
+            "segment_matching": match.combined,
+        }
+
+    def _warn_once(self, reward: UserReward, error: RewardError) -> None:
+        if reward.name not in self._warned_of:
+            self._warned_of.add(reward.name)
+            _log.warning("%s; scored 0, as reward.on_error=zero says; told once, counted in reward/failures", error)
 
 
-def check_reward_names(names: Iterable[str]) -> None:
-    """Raises ConfigError, naming the nearest valid name, if one isn't among `REWARD_NAMES`."""
-    for name in names:
-        if name not in REWARD_NAMES:
-            nearest = difflib.get_close_matches(name, REWARD_NAMES, n=1, cutoff=0.0)[0]
-            raise ConfigError(
-                f"reward.functions names {name!r}, which isn't a reward: did you mean {nearest!r}? "
-                f"There are {', '.join(REWARD_NAMES)}"
-            )
+def _unknown(name: str) -> ConfigError:
+    nearest = difflib.get_close_matches(name, REWARD_NAMES, n=1, cutoff=0.0)[0]
+    return ConfigError(
+        f"reward.functions names {name!r}, which isn't a reward: did you mean {nearest!r}? There are "
+        f"{', '.join(REWARD_NAMES)}, and functions of your own as package.module:function"
+    )

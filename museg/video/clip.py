@@ -9,6 +9,19 @@ import numpy.typing as npt
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ClipFacts:
+    """What is known of a decoded clip without holding its frames."""
+
+    duration_s: float
+    """True duration of the video."""
+    native_fps: float
+    sample_fps: float
+    """Sampled frames a second, as the temporal positions have it."""
+    num_frames: int
+    """Sampled frames."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class VideoClip:
     """Frames of one video, sampled and resized once for generator, learner and reward alike.
 
@@ -27,3 +40,12 @@ class VideoClip:
     """True duration of the video."""
     native_fps: float
     num_native_frames: int
+
+    @property
+    def facts(self) -> ClipFacts:
+        return ClipFacts(
+            duration_s=self.duration_s,
+            native_fps=self.native_fps,
+            sample_fps=self.sample_fps,
+            num_frames=len(self.frames),
+        )

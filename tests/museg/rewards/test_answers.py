@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from museg.rewards.answers import answer_content, answered_numbers, predicted_segments
+from museg.rewards.answers import answer_content, answered_numbers, parse_answer, predicted_segments
 
 
 @pytest.mark.parametrize(
@@ -54,6 +54,21 @@ def test_numbers_are_what_float_reads_on_both_sides_of_a_hyphen(
 @pytest.mark.parametrize("content", ["20-10", "5-5", "0-inf", "nan-5", "1-2 x", "-1-2", "1-2 8-3"])
 def test_one_impossible_segment_voids_the_answer(content: str) -> None:
     assert predicted_segments(f"<answer>{content}</answer>") == []
+
+
+def test_a_parsed_answer_holds_reasoning_content_numbers_and_segments() -> None:
+    answer = parse_answer(" <think>at 5</think>\n<answer>5-7 9-8</answer>")
+    assert (answer.reasoning, answer.content) == ("at 5", "5-7 9-8")
+    assert answer.numbers == ((5, 7), (9, 8))
+    assert answer.segments == ()
+    assert parse_answer("<think>at 5</think><answer>5-7</answer>").segments == ((5, 7),)
+
+
+def test_without_the_right_structure_there_is_no_reasoning_but_maybe_an_answer() -> None:
+    answer = parse_answer("<think>at 5</think> So: <answer>5-7</answer>")
+    assert answer.reasoning is None
+    assert answer.segments == ((5, 7),)
+    assert parse_answer("<think>at 5</think><answer>soon</answer>").numbers is None
 
 
 @given(st.lists(st.tuples(st.floats(0, 1e4), st.floats(0, 1e4)).filter(lambda segment: segment[0] < segment[1])))

@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from museg.rewards.format import format_reward, num_citations
+from museg.config.choices import Citations
+from museg.rewards.answers import parse_answer
+from museg.rewards.format import format_reward, num_matches, tiered_format, timestamp_reward
 
 CITED = "<think>from 10.0 to 20.0</think>"
 
@@ -34,12 +36,35 @@ CITED = "<think>from 10.0 to 20.0</think>"
     ],
 )
 def test_the_four_tiers(text: str, expected: float) -> None:
-    assert format_reward(text, cite_timestamps=True) == expected
+    answer = parse_answer(text)
+    assert tiered_format(format_reward(answer), timestamp_reward(answer, Citations.text)) == expected
 
 
 def test_without_the_timestamp_tier_uncited_numbers_are_complete() -> None:
-    assert format_reward("<think>early</think><answer>10-20</answer>", cite_timestamps=False) == 1.0
-    assert format_reward("<think>early</think><answer>10 to 20</answer>", cite_timestamps=False) == 0.2
+    assert format_reward(parse_answer("<think>early</think><answer>10-20</answer>")) == 1.0
+    assert format_reward(parse_answer("<think>early</think><answer>10 to 20</answer>")) == 0.2
+
+
+@pytest.mark.parametrize(
+    ("text", "as_text", "as_number"),
+    [
+        (f"{CITED}<answer>10-20</answer>", 1, 1),
+        ("<think>10 to 20s</think><answer>10.00-20.00</answer>", 0, 1),
+        ("<think>10.00-20.</think><answer>10-20</answer>", 0, 1),
+        ("<think>.5, then 0.50</think><answer>0.5-0.5</answer>", 1, 1),
+        ("<think>110x05 and 20.0</think><answer>10-20</answer>", 1, 0),
+        ("<think>110.0 120.0</think><answer>10-20</answer>", 1, 0),
+        (f"<think>{'10.0 ' * 11} 20.0</think><answer>10-20</answer>", 0, 0),
+        ("<think></think><answer></answer>", 1, 1),
+        (f"{CITED}<answer>10.0 to 20.0</answer>", 0, 0),
+        (f"{CITED}, so <answer>10-20</answer>", 0, 0),
+        ("<think>nan inf</think><answer>nan-inf</answer>", 1, 0),
+    ],
+)
+def test_timestamps_are_cited_as_text_or_as_numbers(text: str, as_text: float, as_number: float) -> None:
+    answer = parse_answer(text)
+    assert timestamp_reward(answer, Citations.text) == as_text
+    assert timestamp_reward(answer, Citations.number) == as_number
 
 
 @given(
@@ -48,4 +73,4 @@ def test_without_the_timestamp_tier_uncited_numbers_are_complete() -> None:
 )
 def test_citations_are_counted_as_the_regular_expression_does(number: float, reasoning: str) -> None:
     reasoning = f"{reasoning}{number}{reasoning}"
-    assert num_citations(number, reasoning) == len(re.findall(str(number), reasoning, re.DOTALL))
+    assert num_matches(number, reasoning) == len(re.findall(str(number), reasoning, re.DOTALL))

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from museg.rewards.global_matching import global_matching, merged_segments, total_length
+from museg.rewards.global_matching import global_f1, global_iou, merged_segments, total_length
 
 segments = st.lists(
     st.tuples(st.integers(0, 400), st.integers(1, 200)).map(lambda pair: (pair[0] / 4, (pair[0] + pair[1]) / 4)),
@@ -31,7 +31,24 @@ segments = st.lists(
 def test_f1_of_the_overlap(
     predicted: list[tuple[float, float]], annotated: list[tuple[float, float]], expected: float
 ) -> None:
-    assert global_matching(predicted, annotated) == pytest.approx(expected, abs=1e-5)
+    assert global_f1(merged_segments(predicted), annotated, 1e-6) == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("predicted", "annotated", "f1", "iou"),
+    [
+        ([(10, 15)], [(10, 20)], 2 / 3, 0.5),
+        ([(0, 10), (20, 30)], [(5, 25)], 0.5, 1 / 3),
+        ([(10, 20)], [(10, 20)], 1.0, 1.0),
+        ([], [(10, 20)], 0.0, 0.0),
+        ([], [], 0.0, 0.0),
+    ],
+)
+def test_without_epsilon_both_scores_are_exact(
+    predicted: list[tuple[float, float]], annotated: list[tuple[float, float]], f1: float, iou: float
+) -> None:
+    assert global_f1(predicted, annotated, 0.0) == pytest.approx(f1, abs=1e-15)
+    assert global_iou(predicted, annotated, 0.0) == pytest.approx(iou, abs=1e-15)
 
 
 @given(segments)
@@ -47,6 +64,6 @@ def test_against_disjoint_annotations_the_value_is_in_range_and_ignores_order(
     predicted: list[tuple[float, float]], annotated: list[tuple[float, float]]
 ) -> None:
     annotated = merged_segments(annotated)
-    value = global_matching(predicted, annotated)
+    value = global_f1(merged_segments(predicted), annotated, 1e-6)
     assert 0 <= value <= 1
-    assert global_matching(predicted[::-1], annotated[::-1]) == pytest.approx(value)
+    assert global_f1(merged_segments(predicted[::-1]), annotated[::-1], 1e-6) == pytest.approx(value)

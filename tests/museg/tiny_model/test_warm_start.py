@@ -10,10 +10,11 @@ import torch
 from transformers import Qwen2_5_VLForConditionalGeneration
 
 from museg.cli import warm_start as command
+from museg.config.schema import RewardConfig
 from museg.data.samples import Sample
 from museg.errors import DataError, ModelError
 from museg.policy.inputs import PromptEncoder
-from museg.rewards.scoring import score_completion
+from museg.rewards.scoring import Scorer
 from museg.synthesis.dataset import synthesize
 from museg.synthesis.settings import SplitSettings, SynthesisSettings
 from museg.tiny_model.lessons import read_lessons
@@ -41,7 +42,7 @@ def model(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_full_marks_answer_gets_full_marks() -> None:
     segments = ((2.0, 5.0), (9.0, 12.0))
     sample = Sample(idx=0, problem="When?", solution=segments, video="a.mp4", task="tal")
-    rewards = score_completion(answer_text(segments), sample, {"format": 1.0, "segment_matching": 1.0})
+    rewards = Scorer.from_config(RewardConfig()).score(answer_text(segments), sample)
     assert rewards.total == pytest.approx(3.0, abs=1e-5)
 
 
