@@ -84,7 +84,7 @@ def _detection_f1s(ious: npt.NDArray[np.float32]) -> list[float]:
     f1s = []
     for threshold in THRESHOLDS:
         found = ious >= np.float32(threshold)
-        recall, precision = float(found.any(axis=1).mean()), float(found.any(axis=0).mean())
+        recall, precision = (float(found.any(axis=axis).mean(dtype=np.float32)) for axis in (1, 0))
         f1s.append(2 * precision * recall / (precision + recall) if found.any() else 0.0)
     return f1s
 
