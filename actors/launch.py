@@ -22,11 +22,12 @@ from actors.trainer import Trainer
 from actors.weight_sync.publisher import WeightPublisher
 from actors.workers import Workers, learner_placement, start_workers
 from museg.config.loading import dump_config
+from museg.config.phases import phases_of
 from museg.config.schema import Config
 from museg.data.samples import Sample, read_samples
 from museg.errors import UserError
 from museg.policy.loading import check_model_folder
-from museg.rewards.scoring import check_reward_names
+from museg.rewards.scoring import Scorer
 from museg.runs.directory import RunDirectory
 from museg.runs.report import write_report
 from museg.runs.summary import Status, Summary, first_and_last_reward, read_summary
@@ -36,15 +37,19 @@ from museg.runs.summary import Status, Summary, first_and_last_reward, read_summ
 class Inputs:
     """Everything that a run reads, found whole before Ray starts."""
 
-    train: list[Sample]
+    train: Mapping[str, list[Sample]]
+    """Of every file that a phase's `data.train` names."""
     evaluation: list[Sample]
     processor: Qwen2_5_VLProcessor
 
     @classmethod
     def read(cls, config: Config) -> Inputs:
-        check_reward_names(config.reward.functions)
+        phases = phases_of(config)
+        for phase in phases:
+            Scorer.from_config(phase.config.reward)
         check_model_folder(Path(config.model.path))
-        train = read_samples(Path(config.data.train))
+        files = {phase.config.data.train for phase in phases}
+        train = {file: read_samples(Path(file)) for file in sorted(files)}
         evaluation = read_samples(Path(config.data.eval)) if config.data.eval else []
         return cls(train=train, evaluation=evaluation, processor=Qwen2_5_VLProcessor.from_pretrained(config.model.path))
 
@@ -73,12 +78,17 @@ async def _run(
     stop = StopSignal(progress.say)
     stop.install()
     progress.say(f"starting workers: {reserved_and_offered(config)}")
-    workers = await start_workers(config, placement)
+    phases = phases_of(config)
+    phase_start = start.phase_start(phases, run)
+    workers = await start_workers(config, placement, phase_start)
     trainer = _trainer(config, run, inputs, start, workers, progress, stop)
     if start.checkpoint:
         progress.say(f"going on after step {start.state.step} from {start.checkpoint}")
-        await workers.learner.load(start.checkpoint)
+        if state := start.state_to_load(phase_start.phase):
+            await workers.learner.load(state)
         await trainer.weights.publish(version=start.state.step)
+    if len(phases) > 1:
+        progress.say(phase_start.phase.title(len(phases)))
     if start.state.step < config.grpo.steps:
         await trainer.prompts.ready(start.state.step + 1)
     # Only now is it known that the run can run: nothing was written before.
@@ -117,7 +127,9 @@ def _trainer(
     evaluator = Evaluator(config, inputs.evaluation, inputs.processor, workers.generators, workers.reward_workers)
     return Trainer(
         config=config,
+        phases=phases_of(config),
         run=run,
+        checkpoint_folders=start.checkpoint_folders(run),
         start=start.state,
         prompts=PromptSource(
             config, inputs.train, inputs.processor, workers.reward_workers, start.state.videos_skipped

@@ -11,6 +11,7 @@ from transformers import Qwen2_5_VLProcessor
 
 from actors.reward import DecodeOutcome
 from actors.reward_pool import RewardPool
+from museg.config.phases import Phase, phase_at, phases_of
 from museg.config.schema import Config
 from museg.data.batches import batch_of_step, replacement
 from museg.data.prompts import chat_prompt, question
@@ -30,18 +31,23 @@ class PreparedPrompt:
 
 
 class PromptSource:
-    """The prompts of step k are a function of the seed and k alone, so a resumed run draws the same."""
+    """The prompts of step k are a function of the seed and k alone, so a resumed run draws the same.
+
+    Each phase draws from its own samples and asks with its own template; decoding ahead reaches into the next phase.
+    """
 
     def __init__(
         self,
         config: Config,
-        samples: Sequence[Sample],
+        samples: Mapping[str, Sequence[Sample]],
         processor: Qwen2_5_VLProcessor,
         reward_workers: RewardPool,
         videos_skipped: Mapping[str, str],
     ) -> None:
+        """`samples` holds those of every file that a phase's `data.train` names."""
         self.config = config
-        self.samples = list(samples)
+        self.phases = phases_of(config)
+        self.samples = samples
         self.processor = processor
         self.reward_workers = reward_workers
         self.budget = FrameBudget.from_config(config.video, evaluation=False)
@@ -49,6 +55,8 @@ class PromptSource:
         """Video → why it was skipped."""
         self._num_drawn = 0
         self._ahead: dict[int, asyncio.Task[list[PreparedPrompt]]] = {}
+        self._tried: dict[int, set[int]] = {}
+        """Step → indices of the samples that it has drawn, of the step at work and those ahead."""
 
     async def take(self, step: int) -> list[PreparedPrompt]:
         """The prompts of `step` (counted from 1); decoding of the next steps goes on meanwhile.
@@ -58,11 +66,26 @@ class PromptSource:
         ModelError: a prompt fills the whole context; it is never cut.
         """
         await self.ready(step)
+        self._tried = {ahead: tried for ahead, tried in self._tried.items() if ahead >= step}
         return await self._ahead.pop(step)
+
+    async def more(self, step: int, count: int) -> list[PreparedPrompt]:
+        """Other prompts for the step that was taken last: up to `count`, fewer where videos are bad or data runs out.
+
+        A function of the seed, the step and how many it has asked for. Raises as `take` does.
+        """
+        phase = phase_at(self.phases, step)
+        samples, tried = self.samples[phase.config.data.train], self._tried[step]
+        chosen = []
+        for _ in range(min(count, len(samples) - len(tried))):
+            chosen.append(replacement(len(samples), phase.own_step(step) - 1, self.config.seed, tried))
+            tried.add(chosen[-1])
+        prepared = await asyncio.gather(*(self._prepare(samples, index, phase) for index in chosen))
+        return [prompt for prompt in prepared if prompt.outcome.error is None]
 
     async def ready(self, step: int) -> None:
         """Wait until the prompts of `step` are decoded; `take` then has them at once. Raises as `take` does."""
-        last = min(step + self.config.pipeline.prefetch_steps, self.config.grpo.steps)
+        last = min(step + self.config.pipeline.prefetch_steps, self.phases[-1].last_step)
         for ahead in range(step, last + 1):
             if ahead not in self._ahead:
                 self._ahead[ahead] = asyncio.create_task(self._prepare_step(ahead))
@@ -75,29 +98,30 @@ class PromptSource:
         self._ahead.clear()
 
     async def _prepare_step(self, step: int) -> list[PreparedPrompt]:
-        grpo, seed = self.config.grpo, self.config.seed
-        chosen = batch_of_step(len(self.samples), grpo.prompts_per_step, step - 1, seed)
-        prepared = list(await asyncio.gather(*(self._prepare(index) for index in chosen)))
-        tried = set(chosen)
+        phase, seed = phase_at(self.phases, step), self.config.seed
+        samples, own_step = self.samples[phase.config.data.train], phase.own_step(step)
+        chosen = batch_of_step(len(samples), self.config.grpo.prompts_per_step, own_step - 1, seed)
+        prepared = list(await asyncio.gather(*(self._prepare(samples, index, phase) for index in chosen)))
+        tried = self._tried[step] = set(chosen)
         for position, prompt in enumerate(prepared):
             # Attempts count within the step alone, so that the choice doesn't depend on what other steps met.
             while prompt.outcome.error is not None:
-                index = replacement(len(self.samples), step - 1, seed, tried)
+                index = replacement(len(samples), own_step - 1, seed, tried)
                 tried.add(index)
-                prompt = await self._prepare(index)
+                prompt = await self._prepare(samples, index, phase)
             prepared[position] = prompt
         return prepared
 
-    async def _prepare(self, index: int) -> PreparedPrompt:
-        sample = self.samples[index]
-        prompt = chat_prompt(self.processor, question(sample, self.config.data.template))
-        outcome, clip = await self.reward_workers.decode(sample, self.budget)
+    async def _prepare(self, samples: Sequence[Sample], index: int, phase: Phase) -> PreparedPrompt:
+        sample = samples[index]
+        prompt = chat_prompt(self.processor, question(sample, phase.config.data.template))
+        outcome, clip = await self.reward_workers.decode(sample.video, self.budget)
         self._refuse_overlong(sample, prompt, outcome)
         self._num_drawn += 1
         if outcome.error is not None:
-            self._skip(outcome)
-        elif sample.duration_s is None:
-            sample = replace(sample, duration_s=outcome.duration_s)
+            self._skip(outcome, len(samples))
+        elif sample.duration_s is None and outcome.facts is not None:
+            sample = replace(sample, duration_s=outcome.facts.duration_s)
         return PreparedPrompt(sample=sample, prompt=prompt, clip=clip, outcome=outcome)
 
     def _refuse_overlong(self, sample: Sample, prompt: str, outcome: DecodeOutcome) -> None:
@@ -109,10 +133,10 @@ class PromptSource:
                 f"completion in generation.max_model_len={context}: raise it, or lower video.total_pixels"
             )
 
-    def _skip(self, outcome: DecodeOutcome) -> None:
+    def _skip(self, outcome: DecodeOutcome, num_samples: int) -> None:
         self.videos_skipped[outcome.video] = str(outcome.error)
         allowed = max(1, int(self.config.data.max_skipped_fraction * self._num_drawn))
-        if len(self.videos_skipped) > allowed or len(self.videos_skipped) >= len(self.samples):
+        if len(self.videos_skipped) > allowed or len(self.videos_skipped) >= num_samples:
             raise VideoError(
                 f"{len(self.videos_skipped)} of {self._num_drawn} videos drawn can't be used, more than "
                 f"data.max_skipped_fraction={self.config.data.max_skipped_fraction:g} allows; the last: {outcome.error}"

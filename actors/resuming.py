@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import yaml
 
+from actors.phase_start import PhaseStart
 from museg.config.loading import dump_config
+from museg.config.phases import Phase, phase_at
 from museg.config.schema import Config
 from museg.errors import ConfigError
 from museg.runs.directory import STEP_FOLDER, RunDirectory
@@ -22,6 +24,8 @@ FREE_ENDINGS = (".workers", ".cpus", ".threads", ".timeout_s", ".kv_cache_gib", 
 class TrainerState:
     """What the driver itself must remember, kept in `trainer.json` of a checkpoint."""
 
+    command: str = "train"
+    """Of `museg`, whose run this is: train or sft."""
     step: int = 0
     eval_before: Mapping[str, float] = field(default_factory=dict)
     videos_skipped: Mapping[str, str] = field(default_factory=dict)
@@ -36,35 +40,53 @@ class StartingPoint:
     state: TrainerState
     checkpoint: Path | None
 
+    def phase_start(self, phases: Sequence[Phase], run: RunDirectory) -> PhaseStart:
+        """The phase of the next step, with the weights that its learner is built from before it takes up a state."""
+        return PhaseStart.from_checkpoints(phase_at(phases, self.state.step + 1), self.checkpoint_folders(run))
 
-def starting_point(config: Config, run: RunDirectory) -> StartingPoint:
+    def state_to_load(self, phase: Phase) -> Path | None:
+        """The checkpoint whose optimizer and schedule `phase` continues; None where it begins with its own."""
+        begins_anew = phase.restarts and self.state.step < phase.first_step
+        return None if begins_anew else self.checkpoint
+
+    def checkpoint_folders(self, run: RunDirectory) -> tuple[Path, ...]:
+        """Where checkpoints of this run lie: its own, and those of the run that `resume` took it from."""
+        return (run.checkpoints,) if self.checkpoint is None else (run.checkpoints, self.checkpoint.parent)
+
+
+def starting_point(config: Config, run: RunDirectory, command: str = "train") -> StartingPoint:
     """The newest checkpoint of the run directory (`resume=auto`), the one that `resume` names, or the beginning.
 
     Raises:
         ConfigError: the directory belongs to a run of another configuration, or `resume` forbids or names nothing.
     """
     if config.resume not in ("auto", "never"):
-        return _from_checkpoint(Path(config.resume))
+        return _from_checkpoint(Path(config.resume), command)
+    beginning = StartingPoint(state=TrainerState(command=command), checkpoint=None)
     if not run.config_file.exists():
-        return StartingPoint(state=TrainerState(), checkpoint=None)
+        return beginning
     if config.resume == "never":
         raise ConfigError(
             f"{run.path} exists and resume=never: choose another run.name, or resume=auto to go on with it"
         )
     _refuse_another_run(config, run)
     steps = run.checkpoint_steps()
-    return (
-        _from_checkpoint(run.checkpoint(steps[-1])) if steps else StartingPoint(state=TrainerState(), checkpoint=None)
-    )
+    return _from_checkpoint(run.checkpoint(steps[-1]), command) if steps else beginning
 
 
-def _from_checkpoint(folder: Path) -> StartingPoint:
+def _from_checkpoint(folder: Path, command: str) -> StartingPoint:
     file = folder / "trainer.json"
     if not STEP_FOLDER.fullmatch(folder.name) or not file.is_file():
         raise ConfigError(
             f"resume={folder} isn't a checkpoint: name a folder such as runs/<name>/checkpoints/step-000100"
         )
-    return StartingPoint(state=TrainerState(**json.loads(file.read_text(encoding="utf-8"))), checkpoint=folder)
+    state = TrainerState(**json.loads(file.read_text(encoding="utf-8")))
+    if state.command != command:
+        raise ConfigError(
+            f"{folder} is of a run of `museg {state.command}`: choose another run.name, and to start from its weights "
+            f"set model.path={folder / 'hf'}"
+        )
+    return StartingPoint(state=state, checkpoint=folder)
 
 
 def _refuse_another_run(config: Config, run: RunDirectory) -> None:
@@ -83,5 +105,8 @@ def _flat(section: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str
     for name, value in section.items():
         if isinstance(value, Mapping):
             yield from _flat(value, f"{prefix}{name}.")
+        elif name == "phases" and isinstance(value, list):
+            for index, phase in enumerate(value):
+                yield from _flat(phase, f"{prefix}phases[{index}].")
         else:
             yield f"{prefix}{name}", value

@@ -19,17 +19,32 @@ from actors.generator_pool import GeneratorPool
 from actors.learner.placement import learner_options
 from actors.learner.worker import LearnerWorker
 from actors.learner_gang import LearnerGang
+from actors.phase_start import PhaseStart
 from actors.reward import RewardWorker
 from actors.reward_pool import RewardPool
 from museg.config.schema import Config
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Workers:
-    """The three kinds of actors of one run, ready to work."""
+class InferenceWorkers:
+    """What answers questions: actors that decode videos and actors that generate."""
 
     generators: GeneratorPool
     reward_workers: RewardPool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SupervisedWorkers:
+    """What learns from demonstrations: actors that decode videos and the learner."""
+
+    reward_workers: RewardPool
+    learner: LearnerGang
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workers(InferenceWorkers):
+    """The three kinds of actors of one run, ready to work."""
+
     learner: LearnerGang
 
 
@@ -44,8 +59,8 @@ def learner_placement(config: Config) -> Iterator[PlacementGroup]:
         remove_placement_group(group)
 
 
-async def start_workers(config: Config, placement: PlacementGroup) -> Workers:
-    """Create all actors side by side and wait until each has loaded its engine.
+async def start_workers(config: Config, placement: PlacementGroup, start: PhaseStart) -> Workers:
+    """Create all actors side by side and wait until each has loaded its engine, the learner for the phase of `start`.
 
     Raises:
         DeadlineError: the cluster didn't give the resources in time.
@@ -53,20 +68,47 @@ async def start_workers(config: Config, placement: PlacementGroup) -> Workers:
     share = reserved_and_offered(config)
     await within(START_TIMEOUT_S, f"a place for the learner ranks ({share})", placement.ready())
     learners = [_learner(config, rank, placement) for rank in range(config.learner.ranks)]
+    learner = LearnerGang(learners, config.learner.timeout_s, config.grpo.updates_per_rollout)
+    inference, _ = await asyncio.gather(
+        start_inference_workers(config),
+        within(START_TIMEOUT_S, f"the learner's start ({share})", learner.connect(start)),
+    )
+    return Workers(generators=inference.generators, reward_workers=inference.reward_workers, learner=learner)
+
+
+async def start_inference_workers(config: Config) -> InferenceWorkers:
+    """The generators, each with its engine loaded, and the reward workers: enough to evaluate.
+
+    Raises:
+        DeadlineError: the cluster didn't give the resources in time.
+    """
     generators = [_generator(config, rank) for rank in range(config.generation.workers)]
     rewards = [_reward_worker(config, rank) for rank in range(config.reward.workers)]
-    learner = LearnerGang(learners, config.learner.timeout_s)
-    await asyncio.gather(
-        within(START_TIMEOUT_S, f"the learner's start ({share})", learner.connect()),
-        within(
-            START_TIMEOUT_S, f"the generators' start ({share})", asyncio.gather(*(g.ready.remote() for g in generators))
-        ),
+    await within(
+        START_TIMEOUT_S,
+        f"the generators' start ({reserved_and_offered(config)})",
+        asyncio.gather(*(generator.ready.remote() for generator in generators)),
     )
-    return Workers(
+    return InferenceWorkers(
         generators=GeneratorPool(generators, config.generation.timeout_s),
         reward_workers=RewardPool(rewards, config.reward.timeout_s),
-        learner=learner,
     )
+
+
+async def start_supervised_workers(config: Config, placement: PlacementGroup) -> SupervisedWorkers:
+    """The reward workers, which decode, and the learner with its engine loaded; no generators.
+
+    Raises:
+        DeadlineError: the cluster didn't give the resources in time.
+    """
+    share = reserved_and_offered(config)
+    await within(START_TIMEOUT_S, f"a place for the learner ranks ({share})", placement.ready())
+    rewards = [_reward_worker(config, rank) for rank in range(config.reward.workers)]
+    learner = LearnerGang(
+        [_learner(config, rank, placement) for rank in range(config.learner.ranks)], config.learner.timeout_s
+    )
+    await within(START_TIMEOUT_S, f"the learner's start ({share})", learner.connect())
+    return SupervisedWorkers(reward_workers=RewardPool(rewards, config.reward.timeout_s), learner=learner)
 
 
 def _learner(config: Config, rank: int, placement: PlacementGroup) -> ActorHandle:
