@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from museg.cli.data import check, synth
+from museg.cli.data.check import add_parser as add_check
+from museg.cli.data.synth import add_parser as add_synth
 
 if TYPE_CHECKING:
     from argparse import _SubParsersAction
@@ -26,5 +27,5 @@ def add_parser(subparsers: _SubParsersAction[argparse.ArgumentParser]) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(dest="data_command", metavar="COMMAND", required=True)
-    for command in (synth, check):
-        command.add_parser(commands)
+    add_synth(commands)
+    add_check(commands)

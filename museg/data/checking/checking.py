@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
@@ -43,7 +43,7 @@ class DataCheck:
     """Of all files, in their order."""
     anomalies: Sequence[Anomaly]
     """By file and row."""
-    durations_s: Mapping[str, float] = field(default_factory=dict)
+    durations_s: Mapping[str, float]
     """Lengths of the videos that were decoded."""
 
     @property

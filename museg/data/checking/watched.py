@@ -7,6 +7,7 @@ import signal
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from typing import Generic, TypeVar
@@ -106,6 +107,8 @@ class _Worker(Generic[Item, Result]):
 def _serve(connection: Connection, function: Callable[[Item], Result]) -> None:
     # An interrupt is the parent's to handle: it kills this process.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    connection.send(None)
-    while True:
-        connection.send(function(connection.recv()))
+    # The connection ends early where the parent was interrupted while this process was starting.
+    with suppress(EOFError, BrokenPipeError, ConnectionResetError):
+        connection.send(None)
+        while True:
+            connection.send(function(connection.recv()))

@@ -40,6 +40,7 @@ def test_videos_are_decoded_to_learn_what_is_wrong_with_them(
         row(6, video="empty.mp4"),
         row(7, video="nowhere.mp4"),
         row(8, video="../whole.mp4"),
+        row(9, video="long" * 100),
     ]
     path = write_rows(tmp_path / "a.jsonl", *rows)
     result = check(path, video_root=videos, workers=2)
@@ -54,6 +55,7 @@ def test_videos_are_decoded_to_learn_what_is_wrong_with_them(
         (7, "unreadable", "error"),
         (8, "missing_file", "error"),
         (9, "unsafe_path", "error"),
+        (10, "missing_file", "error"),
     ]
     details = [anomaly.detail for anomaly in result.anomalies]
     assert details[0] == "annotated as 5.5 s, the video has 4.000 s"
@@ -63,11 +65,11 @@ def test_videos_are_decoded_to_learn_what_is_wrong_with_them(
     assert details[7] == f"{videos / 'empty.mp4'} is empty"
     assert details[8] == f"there is no file {videos / 'nowhere.mp4'}"
     assert result.durations_s == pytest.approx({"whole.mp4": 4.0, "cut.mkv": 2.7})
-    assert result.statistics().known_durations == 9
+    assert result.statistics().known_durations == 10
     assert capsys.readouterr().out == ""
 
     copy = mended(result.files[0], result.annotations, result.anomalies, result.durations_s, merge=False)
-    assert copy.dropped == 6
+    assert copy.dropped == 7
     assert [fields["duration"] for fields in copy.rows] == [4.0, 4.0, 4.0]
     assert copy.rows[2]["solution"] == [[1.5, 3.0], [3.5, 4.0]]
     again = check(write_rows(tmp_path / "b.jsonl", *copy.rows), video_root=videos, workers=1)
