@@ -46,6 +46,11 @@ def test_two_stages_restart_at_step_401_from_the_weights_of_step_400() -> None:
     ]
 
 
+def test_the_quickstart_in_two_stages_is_the_quickstart_but_for_its_phases() -> None:
+    whole, in_stages = load_config(QUICKSTART), load_config(CONFIGS / "quickstart_two_stages.yaml")
+    assert replace(in_stages, run=whole.run, phases=[]) == whole
+
+
 def test_a_run_without_phases_is_one_phase_of_its_own_configuration() -> None:
     config = load_config(QUICKSTART)
     (phase,) = phases_of(config)
