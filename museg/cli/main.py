@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from museg import __version__
-from museg.cli import data, exit_codes, report, train, warm_start
+from museg.cli import bench, data, eval, exit_codes, report, score, sft, train, warm_start
 from museg.errors import UserError
 
 DESCRIPTION = """\
@@ -15,6 +15,7 @@ Teach video-language models when things happen: GRPO with segment rewards (arXiv
 
 examples:
   museg train configs/quickstart.yaml grpo.steps=20
+  museg eval --run runs/quickstart
   museg report runs/quickstart
   museg COMMAND --help
 """
@@ -27,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--version", action="version", version=f"museg {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for command in (train, data, warm_start, report):
+    for command in (train, sft, eval, score, data, warm_start, report, bench):
         command.add_parser(commands)
     args = parser.parse_args(argv)
     try:

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from museg.config.choices import OnRewardError
-from museg.config.schema import RewardConfig
+from museg.config.schema import Config, RewardConfig, RunConfig
+from museg.config.validation import validate
 from museg.data.samples import Sample
 from museg.errors import ConfigError, RewardError
 from museg.rewards.functions import load_user_reward
@@ -78,6 +79,12 @@ def test_its_weight_is_named_by_path_or_by_name() -> None:
     by_path = RewardConfig(functions=["my_rewards:single"], weights={"my_rewards:single": 0.5})
     assert Scorer.from_config(by_path).score(TEXT, SAMPLE).total == 0.5
     assert scorer("my_rewards:single", single=0.25).score(TEXT, SAMPLE).total == 0.25
+    for name in ("single", "my_rewards:single"):
+        run = Config(run=RunConfig(name="r"), reward=RewardConfig(functions=["my_rewards:single"], weights={name: 2.0}))
+        validate(run)
+    run.reward.weights["singel"] = 1.0
+    with pytest.raises(ConfigError, match=r"reward\.weights names 'singel'"):
+        validate(run)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,68 @@
+"""Rows to score: a completion and the solution that it is measured by, whatever stands beside them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from museg.data.rows import Row
+from museg.data.samples import Sample
+from museg.errors import DataError
+
+NO_TASK = "no task"
+"""What a row without a task is counted under."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompletionRow:
+    """One line of a file of completions."""
+
+    fields: dict[str, object]
+    """The whole row as it was read."""
+    completion: str
+    sample: Sample
+    """Solution, task and duration of the row; the rest as far as it is there."""
+
+
+def read_completion_row(line: bytes, where: str, number: int) -> CompletionRow:
+    """`{"completion", "solution", "task"?, "duration"?, …}`, such as a line of a run's rollouts files.
+
+    As in sample files, segments with start > end are turned round and those with start = end dropped.
+
+    Raises:
+        DataError: the line isn't such an object; it names `where` and how to mend it.
+    """
+    fields = _object(line, where)
+    row = Row(fields, where)
+    completion = fields.get("completion")
+    if not isinstance(completion, str):
+        problem = f"must be a text (got {completion!r:.60})" if "completion" in fields else "is missing"
+        raise DataError(f"{where}: field 'completion' {problem}: put what the model wrote there")
+    solution = tuple((min(pair), max(pair)) for pair in row.pairs("solution") if pair[0] != pair[1])
+    if not solution:
+        raise DataError(f"{where}: all segments of 'solution' have zero length: mend or remove the row")
+    sample = Sample(
+        idx=number,
+        problem="",
+        solution=solution,
+        video="",
+        task=NO_TASK if fields.get("task") is None else row.text("task"),
+        duration_s=row.optional_seconds("duration"),
+    )
+    return CompletionRow(fields=fields, completion=completion, sample=sample)
+
+
+def _object(line: bytes, where: str) -> dict[str, object]:
+    try:
+        value = json.loads(line.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise DataError(f"{where}: isn't text in UTF-8 ({error.reason} at byte {error.start}): mend it") from error
+    except json.JSONDecodeError as error:
+        raise DataError(
+            f"{where}: isn't JSON ({error.msg} at column {error.colno}): mend or remove the line"
+        ) from error
+    except RecursionError as error:
+        raise DataError(f"{where}: is nested too deeply: mend or remove the line") from error
+    if not isinstance(value, dict):
+        raise DataError(f"{where}: must be a JSON object, one completion a line (got {type(value).__name__})")
+    return value
