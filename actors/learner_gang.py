@@ -13,7 +13,9 @@ from ray.actor import ActorHandle
 
 from actors.cluster import within
 from actors.learner.stats import DemonstrationStats, GroupStats, StepStats
+from actors.learner.updates import group_stats_of_step, stats_of_step
 from actors.phase_start import PhaseStart
+from museg.grpo.aggregation import StepTotals
 from museg.rollout.completions import Group
 from museg.sft.demonstrations import Demonstration
 
@@ -21,9 +23,10 @@ from museg.sft.demonstrations import Demonstration
 class LearnerGang:
     """K ranks that always act together: every call runs on all of them."""
 
-    def __init__(self, ranks: Sequence[ActorHandle], timeout_s: float) -> None:
+    def __init__(self, ranks: Sequence[ActorHandle], timeout_s: float, updates_per_rollout: int = 1) -> None:
         self.ranks = list(ranks)
         self.timeout_s = timeout_s
+        self.updates_per_rollout = updates_per_rollout
 
     async def connect(self, start: PhaseStart | None = None) -> None:
         """Form the process group and build the DeepSpeed engine for a phase (by default, that of a run's start)."""
@@ -37,19 +40,33 @@ class LearnerGang:
     async def learn(
         self, groups: Sequence[Group], clips: Sequence[ray.ObjectRef]
     ) -> tuple[list[GroupStats], StepStats]:
-        """One optimizer step on all groups of a step; their statistics come back in the order of `groups`."""
-        unannotated = [_without_annotation(group) for group in groups]
-        return await self._learn("accumulate", unannotated, clips, [_num_tokens(group) for group in groups])
+        """The optimizer steps of a GRPO step, each on all its groups; statistics come back in the order of `groups`."""
+        unannotated, lengths = (
+            [_without_annotation(group) for group in groups],
+            [_num_tokens(group) for group in groups],
+        )
+        totals = StepTotals.of(groups)
+        updates = [
+            await self._learn("accumulate", unannotated, clips, lengths, totals)
+            for _ in range(self.updates_per_rollout)
+        ]
+        group_stats, step_stats = zip(*updates, strict=True)
+        return group_stats_of_step(group_stats), stats_of_step(step_stats)
 
     async def learn_supervised(
         self, demonstrations: Sequence[Demonstration], clips: Sequence[ray.ObjectRef]
     ) -> tuple[list[DemonstrationStats], StepStats]:
         """One optimizer step on all demonstrations of a step; statistics come back in the order of `demonstrations`."""
         lengths = [len(demonstration.target_ids) for demonstration in demonstrations]
-        return await self._learn("accumulate_supervised", demonstrations, clips, lengths)
+        return await self._learn("accumulate_supervised", demonstrations, clips, lengths, len(demonstrations))
 
     async def _learn(
-        self, accumulate: str, items: Sequence[object], clips: Sequence[ray.ObjectRef], lengths: Sequence[int]
+        self,
+        accumulate: str,
+        items: Sequence[object],
+        clips: Sequence[ray.ObjectRef],
+        lengths: Sequence[int],
+        totals: StepTotals | int,
     ) -> tuple[list[Any], StepStats]:
         """Deal the items by length, longest first, so that the ranks finish together, and step.
 
@@ -60,7 +77,7 @@ class LearnerGang:
         shares = [order[rank :: len(self.ranks)] for rank in range(len(self.ranks))]
         accumulating = [
             getattr(worker, accumulate).remote(
-                [items[index] for index in share], [clips[index] for index in share], len(items)
+                [items[index] for index in share], [clips[index] for index in share], totals
             )
             for worker, share in zip(self.ranks, shares, strict=True)
         ]

@@ -20,17 +20,30 @@ class LogprobGap:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ImportanceStats:
+    """Weights of truncated importance sampling over a group's tokens."""
+
+    mean: float
+    capped_fraction: float
+    """Share of the tokens whose weight the cap cut."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GroupStats:
     """One group's part of a step's metrics."""
 
     loss: float
-    """The group's own GRPO loss; a step's loss is the mean over its groups."""
+    """The group's share of the step's loss times the number of groups: a step's loss is the mean over its groups."""
     kl: float
-    """Estimated divergence from the starting policy, nats a token; 0 where `grpo.kl_beta` is 0."""
+    """Estimated divergence from the reference policy, nats a token; 0 where `grpo.kl_beta` is 0."""
     entropy: float
     """Nats, mean over the group's tokens."""
     clip_fraction: float
-    """Share of tokens whose ratio was clipped; 0 with one update a rollout."""
+    """Share of the ratios, `num_ratios`, that clipping held back; 0 with one update a rollout."""
+    num_ratios: int
+    """The group's tokens, or its completions where each has one ratio (`grpo.ratio`)."""
+    importance: ImportanceStats | None
+    """Only with `grpo.importance_cap`."""
     logprob_gap_mean: float
     """Mean over the group's tokens of |learner's − engine's logprob|."""
     logprob_gap_max: float
@@ -57,7 +70,7 @@ class StepStats:
     """One optimizer step, the same on every rank but for `seconds`."""
 
     step: int
-    """Optimizer steps done so far, this one included; resumed with the state."""
+    """GRPO steps since the optimizer's start, this one included; resumed with the state."""
     grad_norm: float
     """Global L2 norm of the step's gradient before clipping."""
     lr: float

@@ -18,17 +18,20 @@ from ray.util import get_node_ip_address
 from actors.learner.checkpoint import gathered, load_state, save_hf, save_state
 from actors.learner.demonstrating import demonstrated
 from actors.learner.filler import filler_group
-from actors.learner.group_stats import group_stats
+from actors.learner.group_forward import group_logprobs
+from actors.learner.group_stats import engine_logprobs, group_stats
 from actors.learner.lockstep import Lockstep
 from actors.learner.schedule import learning_rate
 from actors.learner.stats import DemonstrationStats, DivergedError, GroupStats, StepStats
+from actors.learner.updates import OldLogprobs
 from actors.phase_start import PhaseStart
 from actors.weight_sync.buckets import NamedParameter, WeightBucket, bucketed, pack
 from museg.config.schema import Config
-from museg.grpo.losses import GRPOLoss, grpo_loss
+from museg.grpo.aggregation import StepTotals
+from museg.grpo.losses import grpo_loss
+from museg.grpo.variants import loss_settings
 from museg.policy.inputs import PromptEncoder, vision_token_ids
-from museg.policy.logprobs import CompletionLogprobs, completion_logprobs
-from museg.policy.packing import pack_group
+from museg.policy.logprobs import CompletionLogprobs
 from museg.rollout.completions import Group
 from museg.sft.demonstrations import Demonstration
 from museg.video.clip import VideoClip
@@ -48,7 +51,7 @@ class LearnerWorker:
 
         address, port = ranks[0].rendezvous_address()
         for rank in ranks: rank.connect(address, port, start)
-        for rank in ranks: rank.accumulate(groups_of[rank], clips_of[rank], num_groups)
+        for rank in ranks: rank.accumulate(groups_of[rank], clips_of[rank], totals)
         for rank in ranks: rank.step()
         for rank in ranks: rank.export_weights()      # rank 0 yields the buckets
         for rank in ranks: rank.begin_phase(start)    # where the run has several
@@ -59,6 +62,7 @@ class LearnerWorker:
         self.rank = rank
         self.reference: Qwen2_5_VLForConditionalGeneration | DeepSpeedEngine | None = None
         self.reference_path: Path | None = None
+        self.old_logprobs = OldLogprobs(config.grpo.updates_per_rollout)
         torch.set_num_threads(config.learner.threads)
         torch.manual_seed(config.seed)
         torch.use_deterministic_algorithms(config.deterministic)
@@ -96,17 +100,18 @@ class LearnerWorker:
         self._take_up(start)
 
     def accumulate(
-        self, groups: Sequence[Group], clips: Sequence[VideoClip | ray.ObjectRef], num_groups: int
+        self, groups: Sequence[Group], clips: Sequence[VideoClip | ray.ObjectRef], totals: StepTotals
     ) -> list[GroupStats]:
-        """Add some groups' share of a step's gradient: that of the mean loss over all `num_groups` of its groups.
+        """Add some groups' share of the gradient of an update: that of the loss over all of a step's groups.
 
         However the groups are spread over the ranks and over calls, the sum is the same. From ZeRO-2 on, a call returns
-        only as the other ranks come along, with groups of their own or with fillers in `step`.
+        only as the other ranks come along, with groups of their own or with fillers in `step`. Above one
+        `grpo.updates_per_rollout`, each update gives a rank the groups that the step's first gave it, in that order.
 
         Args:
             groups: this rank's, may be none.
             clips: the groups' videos, or references to them.
-            num_groups: groups of this step on all ranks together.
+            totals: of this step's groups on all ranks together.
 
         Returns:
             One entry a group, in order.
@@ -119,7 +124,7 @@ class LearnerWorker:
             if self.lockstep is not None:
                 self.lockstep.any_has_group(True)
             loaded = ray.get(clip) if isinstance(clip, ray.ObjectRef) else clip
-            stats.append(self._add_group(group, loaded, weight=1.0 / num_groups))
+            stats.append(self._add_group(group, loaded, totals))
         return stats
 
     def accumulate_supervised(
@@ -138,19 +143,20 @@ class LearnerWorker:
         return stats
 
     def step(self) -> StepStats:
-        """Apply the accumulated gradient, clipped, at this step's learning rate.
+        """Apply the accumulated gradient, clipped, at this step's learning rate, which all its updates share.
 
         Raises:
             DivergedError: the gradient isn't finite; the weights of this learner are lost then, unless it runs stage 0.
         """
         self._fill_in()
         started = time.perf_counter()
-        step = self.engine.global_steps + 1
+        step = self._step_number()
         lr = learning_rate(self.config.learner, step, self.schedule_steps)
         for parameters in self.engine.optimizer.param_groups:
             parameters["lr"] = lr
         self.engine.step()
         self.num_accumulated = 0
+        self.old_logprobs.update_done()
         norm = self.stage_0_norms.pop() if self.stage_0_norms is not None else self.engine.get_global_grad_norm()
         stats = StepStats(step=step, grad_norm=float(norm), lr=lr, seconds=time.perf_counter() - started)
         if not math.isfinite(stats.grad_norm):
@@ -213,7 +219,7 @@ class LearnerWorker:
 
         self.config = start.phase.config
         self.schedule_steps = start.phase.schedule_steps
-        wanted = start.reference if self.config.grpo.kl_beta > 0 else None
+        wanted = start.reference if loss_settings(self.config).kl_beta > 0 else None
         if wanted == self.reference_path:
             return
         release(self.reference)
@@ -228,6 +234,10 @@ class LearnerWorker:
     def _gathered(self, run: Sequence[NamedParameter]) -> AbstractContextManager[None]:
         return gathered(self.engine, run)
 
+    def _step_number(self) -> int:
+        """The GRPO step at work, from 1 at the optimizer's start; DeepSpeed counts, and saves, optimizer steps."""
+        return self.engine.global_steps // self.config.grpo.updates_per_rollout + 1
+
     def _fill_in(self) -> None:
         """Go along with ranks that have groups left, and take part in the reduction even without a group of its own."""
         if self.lockstep is not None:
@@ -237,49 +247,50 @@ class LearnerWorker:
             self._add_filler()
 
     def _add_filler(self) -> None:
-        group, clip = filler_group(self.encoder.tokenizer.eos_token_id)
-        self._add_group(group, clip, weight=0.0)
+        policy, _ = self._forward(*filler_group(self.encoder.tokenizer.eos_token_id))
+        self._backward(0.0 * policy.logprobs.sum())
 
-    def _add_group(self, group: Group, clip: VideoClip, weight: float) -> GroupStats:
-        loss, policy = self._forward(group, clip)
-        stats = group_stats(group, loss, policy)
-        if not math.isfinite(stats.loss):
-            raise DivergedError(
-                f"step {self.engine.global_steps + 1}, group of sample {group.sample.idx} ({group.sample.video}): "
-                f"the loss is {stats.loss}: {_MEND}"
-            )
-        # DeepSpeed divides the ranks' sum by their number.
-        self.engine.backward(loss.loss * (weight * self.config.learner.ranks), scale_wrt_gas=False)
-        self.num_accumulated += 1
+    def _add_group(self, group: Group, clip: VideoClip, totals: StepTotals) -> GroupStats:
+        policy, reference = self._forward(group, clip)
+        engine, settings = engine_logprobs(group, like=policy.logprobs), loss_settings(self.config)
+        loss = grpo_loss(
+            settings,
+            logprobs=policy.logprobs,
+            mask=policy.mask,
+            advantages=torch.tensor(group.advantages, device=self.engine.device),
+            totals=totals,
+            old_logprobs=self.old_logprobs.of_next_group(),
+            engine_logprobs=engine,
+            reference_logprobs=reference,
+        )
+        stats = group_stats(policy, engine, loss, settings, totals)
+        self._refuse_diverged(stats.loss, f"group of sample {group.sample.idx} ({group.sample.video})")
+        self._backward(loss.loss)
+        self.old_logprobs.group_done(policy.logprobs)
         return stats
 
     def _add_demonstration(self, demonstration: Demonstration, clip: VideoClip, weight: float) -> DemonstrationStats:
         loss, stats = demonstrated(self.engine, self.encoder, demonstration, clip, self.forbidden_token_ids)
-        if not math.isfinite(stats.loss):
-            raise DivergedError(
-                f"step {self.engine.global_steps + 1}, sample {demonstration.idx} ({demonstration.video}): "
-                f"the loss is {stats.loss}: {_MEND}"
-            )
-        self.engine.backward(loss * (weight * self.config.learner.ranks), scale_wrt_gas=False)
-        self.num_accumulated += 1
+        self._refuse_diverged(stats.loss, f"sample {demonstration.idx} ({demonstration.video})")
+        self._backward(weight * loss)
         return stats
 
-    def _forward(self, group: Group, clip: VideoClip) -> tuple[GRPOLoss, CompletionLogprobs]:
-        prompt = self.encoder.encode(group.prompt, clip)
-        packed = pack_group(prompt, [completion.token_ids for completion in group.completions]).to(self.engine.device)
-        temperature, forbidden = self.config.generation.temperature, self.forbidden_token_ids
-        reference = None
-        if self.reference is not None:
-            with torch.no_grad():
-                reference = completion_logprobs(
-                    self.reference, packed, temperature=temperature, forbidden_token_ids=forbidden
-                )
-        policy = completion_logprobs(self.engine, packed, temperature=temperature, forbidden_token_ids=forbidden)
-        loss = grpo_loss(
-            logprobs=policy.logprobs,
-            mask=policy.mask,
-            advantages=torch.tensor(group.advantages, device=self.engine.device),
-            kl_beta=self.config.grpo.kl_beta,
-            reference_logprobs=None if reference is None else reference.logprobs,
+    def _refuse_diverged(self, loss: float, of_what: str) -> None:
+        if not math.isfinite(loss):
+            raise DivergedError(f"step {self._step_number()}, {of_what}: the loss is {loss}: {_MEND}")
+
+    def _backward(self, loss: torch.Tensor) -> None:
+        # DeepSpeed divides the ranks' sum by their number.
+        self.engine.backward(loss * self.config.learner.ranks, scale_wrt_gas=False)
+        self.num_accumulated += 1
+
+    def _forward(self, group: Group, clip: VideoClip) -> tuple[CompletionLogprobs, torch.Tensor | None]:
+        return group_logprobs(
+            self.engine,
+            self.reference,
+            self.encoder,
+            group,
+            clip,
+            temperature=self.config.generation.temperature,
+            forbidden_token_ids=self.forbidden_token_ids,
         )
-        return loss, policy

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from museg.config.phases import phases_of
 from museg.config.schema import Config
 from museg.errors import ConfigError
+from museg.grpo.variants import loss_settings
 
 
 def validate(config: Config) -> None:
@@ -61,6 +62,28 @@ def _grpo(config: Config) -> Iterator[str]:
     yield from _at_least("grpo.steps", config.grpo.steps, 1)
     yield from _at_least("grpo.kl_beta", config.grpo.kl_beta, 0)
     yield from _above_zero("grpo.advantage_eps", config.grpo.advantage_eps)
+    yield from _at_least("grpo.updates_per_rollout", config.grpo.updates_per_rollout, 1)
+    yield from _at_least("grpo.max_resample_rounds", config.grpo.max_resample_rounds, 1)
+    if config.grpo.importance_cap is not None:
+        yield from _above_zero("grpo.importance_cap", config.grpo.importance_cap)
+    yield from _clipping(config)
+
+
+def _clipping(config: Config) -> Iterator[str]:
+    loss, updates = loss_settings(config), config.grpo.updates_per_rollout
+    if (loss.clip_low is None) != (loss.clip_high is None):
+        missing, given = ("low", "high") if loss.clip_low is None else ("high", "low")
+        yield f"grpo.clip_{missing} is missing beside grpo.clip_{given}: the ratio is clipped on both sides or on none"
+    if loss.clip_low is not None:
+        yield from _above_zero("grpo.clip_low", loss.clip_low)
+        yield from _fraction("grpo.clip_low", loss.clip_low)
+    if loss.clip_high is not None:
+        yield from _above_zero("grpo.clip_high", loss.clip_high)
+    if updates > 1 and not loss.clips:
+        yield (
+            f"grpo.updates_per_rollout={updates} needs a loss that clips, and grpo.variant={config.grpo.variant} "
+            "doesn't: choose ppo, dapo, dr_grpo or gspo, or set grpo.clip_low and grpo.clip_high"
+        )
 
 
 def _generation(config: Config) -> Iterator[str]:
@@ -88,8 +111,10 @@ def _rewards(config: Config) -> Iterator[str]:
     yield from _above_zero("reward.timeout_s", config.reward.timeout_s)
     if not config.reward.functions:
         yield "reward.functions is empty: name at least one reward, such as segment_matching"
+    # A function of the user's own weighs under its path or under its name alone.
+    names = {*config.reward.functions, *(function.rpartition(":")[2] for function in config.reward.functions)}
     for name in config.reward.weights:
-        if name not in config.reward.functions:
+        if name not in names:
             functions = ", ".join(config.reward.functions)
             yield f"reward.weights names '{name}', which isn't among reward.functions ({functions})"
 

@@ -17,6 +17,7 @@ from actors.learner import GroupStats, LearnerWorker, StepStats, learner_options
 from museg.config.choices import DType
 from museg.config.schema import Config
 from museg.data.samples import Sample
+from museg.grpo.aggregation import StepTotals
 from museg.rewards.scoring import RewardBreakdown
 from museg.rollout.completions import Completion, Group
 from museg.tiny_model import build_tiny_model
@@ -115,7 +116,7 @@ class Gang:
             rank.accumulate.remote(
                 [batch.groups[index] for index in share],
                 [ray.put(batch.clips[index]) for index in share],
-                len(batch.groups),
+                StepTotals.of(batch.groups),
             )
             for rank, share in zip(self.ranks, shares, strict=True)
         ]

@@ -13,15 +13,13 @@ import torch
 from transformers import AutoProcessor, Qwen2_5_VLForConditionalGeneration
 
 from actors.learner import DivergedError
-from actors.learner.schedule import learning_rate
 from museg.config.schema import Config
 from museg.errors import ModelError
+from museg.grpo.aggregation import StepTotals
 from museg.grpo.losses import grpo_loss
-from museg.policy.inputs import PromptEncoder, vision_token_ids
-from museg.policy.loading import load_policy
-from museg.policy.logprobs import completion_logprobs
-from museg.policy.packing import pack_group
+from museg.grpo.variants import loss_settings
 from tests.actors.learner.conftest import Batch, Gang, Weights
+from tests.actors.learner.plain import PlainLearner
 
 pytestmark = pytest.mark.slow
 
@@ -45,44 +43,30 @@ class PlainRun:
 def plain_run(make_config: Callable[..., Config], batch: Batch) -> PlainRun:
     """The definition of the gradient: the mean of all groups' losses, backwards once."""
     config = make_config(ranks=1, zero_stage=0)
-    folder = Path(config.model.path)
-    encoder = PromptEncoder.from_folder(folder, dtype=torch.float32)
-    forbidden = vision_token_ids(encoder.tokenizer)
-    policy, reference = (load_policy(folder, dtype=torch.float32, gradient_checkpointing=False) for _ in range(2))
-    optimizer = torch.optim.AdamW(policy.parameters(), betas=config.learner.betas, weight_decay=0.0)
-    packed_groups = [
-        pack_group(encoder.encode(group.prompt, clip), [completion.token_ids for completion in group.completions])
-        for group, clip in zip(batch.groups, batch.clips, strict=True)
-    ]
+    learner = PlainLearner(config, batch)
     losses, kls, norms, first_logprobs = [], [], [], []
     for step in (1, 2, 3):
-        results = []
-        for group, packed in zip(batch.groups, packed_groups, strict=True):
-            scored = completion_logprobs(policy, packed, temperature=0.9, forbidden_token_ids=forbidden)
-            with torch.no_grad():
-                start = completion_logprobs(reference, packed, temperature=0.9, forbidden_token_ids=forbidden)
-            results.append(
-                grpo_loss(
-                    logprobs=scored.logprobs,
-                    mask=scored.mask,
-                    advantages=torch.tensor(group.advantages),
-                    kl_beta=config.grpo.kl_beta,
-                    reference_logprobs=start.logprobs,
-                )
+        scores = learner.scores()
+        results = [
+            grpo_loss(
+                loss_settings(config),
+                logprobs=scored.logprobs,
+                mask=scored.mask,
+                advantages=torch.tensor(group.advantages),
+                totals=StepTotals.of([group]),
+                reference_logprobs=start,
             )
-            if step == 1:
+            for group, scored, start in zip(batch.groups, scores, learner.reference_logprobs(), strict=True)
+        ]
+        if step == 1:
+            for group, scored in zip(batch.groups, scores, strict=True):
                 rows = zip(scored.logprobs.tolist(), group.completions, strict=True)
                 first_logprobs.append(tuple(tuple(row[: len(c.token_ids)]) for row, c in rows))
-        torch.stack([result.loss for result in results]).mean().backward()
-        norms.append(float(torch.nn.utils.clip_grad_norm_(policy.parameters(), config.learner.max_grad_norm)))
-        for parameters in optimizer.param_groups:
-            parameters["lr"] = learning_rate(config.learner, step, config.grpo.steps)
-        optimizer.step()
-        optimizer.zero_grad()
+        norms.append(learner.apply(torch.stack([result.loss for result in results]).mean(), step))
         losses.append(tuple(float(result.loss.detach()) for result in results))
         kls.append(tuple(float(result.kl) for result in results))
     return PlainRun(
-        weights={name: parameter.detach().numpy() for name, parameter in policy.named_parameters()},
+        weights=learner.weights(),
         losses=tuple(losses),
         kls=tuple(kls),
         grad_norms=tuple(norms),
@@ -206,8 +190,9 @@ def test_the_gap_to_the_engine_is_told_by_completion_over_true_tokens(
 
 
 def test_a_loss_that_is_not_finite_names_the_step_and_the_group(gang: Gang, batch: Batch, plain_run: PlainRun) -> None:
+    totals = StepTotals.of(batch.groups)
     infinite = replace(batch.groups[1], advantages=(float("inf"), 0.0, 0.0, 0.0))
-    for call in [rank.accumulate.remote([infinite], [batch.clips[1]], 4) for rank in gang.ranks]:
+    for call in [rank.accumulate.remote([infinite], [batch.clips[1]], totals) for rank in gang.ranks]:
         with pytest.raises(
             DivergedError, match=r"step 1, group of sample 1 \(carphone_pristine.mp4\): the loss is -inf"
         ):

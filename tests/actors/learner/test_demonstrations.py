@@ -1,0 +1,170 @@
+"""Supervised steps of real DeepSpeed ranks against a plain torch loop over the same demonstrations."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import ray
+import torch
+from transformers import AutoTokenizer
+
+from actors.learner import DivergedError
+from actors.learner.schedule import learning_rate
+from actors.learner.stats import DemonstrationStats, StepStats
+from actors.learner_gang import LearnerGang
+from museg.config.schema import Config
+from museg.policy.inputs import PromptEncoder, vision_token_ids
+from museg.policy.loading import load_policy
+from museg.policy.logprobs import completion_logprobs
+from museg.policy.packing import pack_group
+from museg.sft.demonstrations import Demonstration
+from museg.sft.loss import supervised_loss
+from museg.video.clip import VideoClip
+from tests.actors.learner.conftest import Batch, Gang, Weights
+
+pytestmark = pytest.mark.slow
+
+ANSWERS = ("Nothing.", "<answer>1.0-2.5</answer>", "<think>From 2.0 on.</think><answer>2.0-6.0 7.0-9.0</answer>")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lesson:
+    """The demonstrations of one step, of unequal length, and their videos."""
+
+    demonstrations: tuple[Demonstration, ...]
+    clips: tuple[VideoClip, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlainRun:
+    """Three steps without DeepSpeed."""
+
+    weights: Weights
+    losses: tuple[tuple[float, ...], ...]
+    grad_norms: tuple[float, ...]
+
+
+@pytest.fixture(scope="module")
+def lesson(batch: Batch, model_folder: Path) -> Lesson:
+    tokenizer = AutoTokenizer.from_pretrained(model_folder)
+    demonstrations = tuple(
+        Demonstration(
+            idx=index,
+            video=batch.clips[index].video,
+            prompt=batch.groups[index].prompt,
+            target_ids=tuple(tokenizer.encode(f"{answer}<|im_end|>")),
+        )
+        for index, answer in enumerate(ANSWERS)
+    )
+    return Lesson(demonstrations=demonstrations, clips=batch.clips[: len(ANSWERS)])
+
+
+@pytest.fixture(scope="module")
+def make_supervised(make_config: Callable[..., Config]) -> Callable[..., Config]:
+    def make(*, ranks: int, zero_stage: int) -> Config:
+        config = make_config(ranks=ranks, zero_stage=zero_stage)
+        config.grpo.kl_beta = 0.0
+        return config
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def plain_run(make_supervised: Callable[..., Config], lesson: Lesson) -> PlainRun:
+    config = make_supervised(ranks=1, zero_stage=0)
+    folder = Path(config.model.path)
+    encoder = PromptEncoder.from_folder(folder, dtype=torch.float32)
+    forbidden = vision_token_ids(encoder.tokenizer)
+    policy = load_policy(folder, dtype=torch.float32, gradient_checkpointing=False)
+    optimizer = torch.optim.AdamW(policy.parameters(), betas=config.learner.betas, weight_decay=0.0)
+    packed_targets = [
+        pack_group(encoder.encode(demonstration.prompt, clip), [demonstration.target_ids])
+        for demonstration, clip in zip(lesson.demonstrations, lesson.clips, strict=True)
+    ]
+    losses, norms = [], []
+    for step in (1, 2, 3):
+        step_losses = []
+        for packed in packed_targets:
+            scored = completion_logprobs(policy, packed, temperature=1.0, forbidden_token_ids=forbidden)
+            step_losses.append(supervised_loss(scored.logprobs, scored.mask))
+        torch.stack(step_losses).mean().backward()
+        norms.append(float(torch.nn.utils.clip_grad_norm_(policy.parameters(), config.learner.max_grad_norm)))
+        for parameters in optimizer.param_groups:
+            parameters["lr"] = learning_rate(config.learner, step, config.grpo.steps)
+        optimizer.step()
+        optimizer.zero_grad()
+        losses.append(tuple(float(loss.detach()) for loss in step_losses))
+    weights = {name: parameter.detach().numpy() for name, parameter in policy.named_parameters()}
+    return PlainRun(weights=weights, losses=tuple(losses), grad_norms=tuple(norms))
+
+
+@pytest.fixture(scope="module", params=[(1, 0), (2, 2)], ids=lambda p: f"{p[0]}-ranks-zero-{p[1]}")
+def running_gang(
+    request: pytest.FixtureRequest,
+    local_ray: None,
+    make_supervised: Callable[..., Config],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[tuple[Gang, Path]]:
+    ranks, zero_stage = request.param
+    gang = Gang(make_supervised(ranks=ranks, zero_stage=zero_stage))
+    start = tmp_path_factory.mktemp("start")
+    gang.on_all("save_state", start)
+    yield gang, start
+    gang.stop()
+
+
+@pytest.fixture
+def gang(running_gang: tuple[Gang, Path]) -> Gang:
+    gang, start = running_gang
+    gang.on_all("load_state", start)
+    return gang
+
+
+def learn(gang: Gang, lesson: Lesson) -> tuple[list[DemonstrationStats], StepStats]:
+    """One step as the supervised trainer asks for it: three demonstrations, so two ranks have unequal shares."""
+    whole = LearnerGang(gang.ranks, timeout_s=120)
+    return asyncio.run(whole.learn_supervised(lesson.demonstrations, [ray.put(clip) for clip in lesson.clips]))
+
+
+def largest_difference(some: Weights, other: Weights) -> float:
+    assert list(some) == list(other)
+    return max(float(np.abs(some[name] - other[name]).max()) for name in some)
+
+
+def test_three_supervised_steps_give_the_weights_of_a_plain_torch_loop(
+    gang: Gang, lesson: Lesson, plain_run: PlainRun
+) -> None:
+    start = gang.weights()
+    for step in (1, 2, 3):
+        stats, step_stats = learn(gang, lesson)
+        assert [one.loss for one in stats] == pytest.approx(plain_run.losses[step - 1], abs=1e-5)
+        assert [one.num_tokens for one in stats] == [len(one.target_ids) for one in lesson.demonstrations]
+        assert step_stats.grad_norm == pytest.approx(plain_run.grad_norms[step - 1], rel=1e-4)
+        assert step_stats.lr == pytest.approx(1e-3 * (21 - step) / 20)
+    assert largest_difference(start, plain_run.weights) > 1e-3, "nothing was learned: the comparison would be empty"
+    assert largest_difference(gang.weights(), plain_run.weights) < 1e-6
+
+
+def test_a_resumed_supervised_learner_goes_on_bit_for_bit(gang: Gang, lesson: Lesson, tmp_path: Path) -> None:
+    learn(gang, lesson)
+    gang.on_all("save_state", tmp_path / "state")
+    uninterrupted = [learn(gang, lesson) for _ in range(2)]
+    weights = gang.weights()
+    gang.on_all("load_state", tmp_path / "state")
+    resumed = [learn(gang, lesson) for _ in range(2)]
+    assert [stats for stats, _ in resumed] == [stats for stats, _ in uninterrupted]
+    assert largest_difference(gang.weights(), weights) == 0.0
+
+
+def test_a_target_that_cannot_be_sampled_is_named(gang: Gang, lesson: Lesson) -> None:
+    forbidden = vision_token_ids(AutoTokenizer.from_pretrained(gang.config.model.path))
+    impossible = Demonstration(idx=5, video="b.mp4", prompt=lesson.demonstrations[0].prompt, target_ids=forbidden[:1])
+    calls = [rank.accumulate_supervised.remote([impossible], [lesson.clips[0]], 1) for rank in gang.ranks]
+    for call in calls:
+        with pytest.raises(DivergedError, match=r"step 1, sample 5 \(b\.mp4\): the loss is inf"):
+            ray.get(call, timeout=60)
