@@ -6,12 +6,12 @@ import statistics
 import time
 from collections.abc import Iterator, Mapping, Sequence
 
-from actors.learner.stats import GroupStats, StepStats
-from museg.rollout.completions import Group
+from actors.flat_groups import Harvest
+from actors.learner.stats import DemonstrationStats, GroupStats, StepStats
 
 
 class StepClock:
-    """Seconds of one step by what the loop waited for: call `lap` at the end of each phase."""
+    """Seconds of one step by what the loop waited for: call `lap` at the end of each phase; a phase's laps add up."""
 
     def __init__(self) -> None:
         self._started = self._last = time.perf_counter()
@@ -19,7 +19,7 @@ class StepClock:
 
     def lap(self, phase: str) -> None:
         now = time.perf_counter()
-        self._laps[phase] = now - self._last
+        self._laps[phase] = self._laps.get(phase, 0.0) + now - self._last
         self._last = now
 
     def times(self) -> dict[str, float]:
@@ -31,12 +31,18 @@ class StepClock:
 
 def step_metrics(
     step: int,
-    groups: Sequence[Group],
+    harvest: Harvest,
     group_stats: Sequence[GroupStats],
     step_stats: StepStats,
     times: Mapping[str, float],
 ) -> dict[str, float]:
-    """The fixed keys of metrics.jsonl. `weights_version` is the version that the completions were sampled from."""
+    """The fixed keys of metrics.jsonl. `weights_version` is the version that the completions were sampled from.
+
+    Rewards and completions are those of the step's own prompts, whatever was drawn beside them; policy and parity those
+    of the groups that were learned from (`group_stats`, in the harvest's order); throughput is of all that was sampled.
+    """
+    groups = [rollout.group for rollout in harvest.rollouts[: harvest.num_own]]
+    everything = [completion for rollout in harvest.rollouts for completion in rollout.group.completions]
     completions = [completion for group in groups for completion in group.completions]
     rewards = [reward for group in groups for reward in group.rewards]
     totals = [reward.total for reward in rewards]
@@ -49,29 +55,68 @@ def step_metrics(
         "reward/mean": statistics.fmean(totals),
         "reward/std": statistics.pstdev(totals),
         **{f"reward/{name}": statistics.fmean(reward.values[name] for reward in rewards) for name in rewards[0].values},
-        "advantage/zero_groups": sum(not any(group.advantages) for group in groups),
+        "reward/failures": sum(len(reward.failures) for reward in rewards),
+        **harvest.metrics(),
         "completion/tokens_mean": statistics.fmean(tokens),
         "completion/truncated_fraction": statistics.fmean(c.finish_reason == "length" for c in completions),
         "policy/kl": statistics.fmean((stats.kl for stats in group_stats), weights),
         "policy/entropy": statistics.fmean((stats.entropy for stats in group_stats), weights),
-        "policy/clip_fraction": statistics.fmean((stats.clip_fraction for stats in group_stats), weights),
+        "policy/clip_fraction": statistics.fmean(
+            (stats.clip_fraction for stats in group_stats), [stats.num_ratios for stats in group_stats]
+        ),
+        **_importance_metrics(group_stats),
         "policy/grad_norm": step_stats.grad_norm,
         "policy/loss": statistics.fmean(stats.loss for stats in group_stats),
         "policy/lr": step_stats.lr,
         "parity/logprob_gap_mean": statistics.fmean((stats.logprob_gap_mean for stats in group_stats), weights),
         "parity/logprob_gap_max": max(stats.logprob_gap_max for stats in group_stats),
         **times,
-        "throughput/completions_per_s": len(completions) / times["time/step_s"],
-        "throughput/tokens_per_s": sum(tokens) / times["time/step_s"],
+        "throughput/completions_per_s": len(everything) / times["time/step_s"],
+        "throughput/tokens_per_s": sum(len(completion.token_ids) for completion in everything) / times["time/step_s"],
         "staleness": step - 1 - min(versions),
     }
 
 
-def rollout_rows(step: int, groups: Sequence[Group], group_stats: Sequence[GroupStats]) -> Iterator[dict[str, object]]:
-    """One row a completion, the groups together; each row is also an input line of `museg score`."""
-    for group, stats in zip(groups, group_stats, strict=True):
-        sample = group.sample
-        scored = zip(group.completions, group.rewards, group.advantages, stats.completion_gaps, strict=True)
+def _importance_metrics(group_stats: Sequence[GroupStats]) -> dict[str, float]:
+    """Means over tokens; nothing without `grpo.importance_cap`."""
+    weighted = [(stats.importance, stats.num_tokens) for stats in group_stats if stats.importance is not None]
+    if not weighted:
+        return {}
+    importance, num_tokens = zip(*weighted, strict=True)
+    return {
+        "policy/importance_mean": statistics.fmean((one.mean for one in importance), num_tokens),
+        "policy/importance_capped_fraction": statistics.fmean((one.capped_fraction for one in importance), num_tokens),
+    }
+
+
+def supervised_metrics(
+    step: int, stats: Sequence[DemonstrationStats], step_stats: StepStats, times: Mapping[str, float]
+) -> dict[str, float]:
+    """The keys of a supervised run's metrics.jsonl; means over demonstrations, the entropy's over tokens."""
+    tokens = [one.num_tokens for one in stats]
+    return {
+        "step": step,
+        "sft/loss": statistics.fmean(one.loss for one in stats),
+        "sft/tokens_mean": statistics.fmean(tokens),
+        "policy/entropy": statistics.fmean((one.entropy for one in stats), tokens),
+        "policy/grad_norm": step_stats.grad_norm,
+        "policy/lr": step_stats.lr,
+        **times,
+        "throughput/samples_per_s": len(stats) / times["time/step_s"],
+        "throughput/tokens_per_s": sum(tokens) / times["time/step_s"],
+    }
+
+
+def rollout_rows(step: int, harvest: Harvest, group_stats: Sequence[GroupStats]) -> Iterator[dict[str, object]]:
+    """One row a completion, the groups together; each row is also an input line of `museg score`.
+
+    All that was sampled has its rows; what wasn't learned from has no `logprob_gap`.
+    """
+    stats_of = dict(zip(harvest.learned, group_stats, strict=True))
+    for place, rollout in enumerate(harvest.rollouts):
+        group, sample = rollout.group, rollout.group.sample
+        gaps = stats_of[place].completion_gaps if place in stats_of else [None] * len(group.completions)
+        scored = zip(group.completions, group.rewards, group.advantages, gaps, strict=True)
         for index, (completion, reward, advantage, gap) in enumerate(scored):
             yield {
                 "step": step,
@@ -87,8 +132,9 @@ def rollout_rows(step: int, groups: Sequence[Group], group_stats: Sequence[Group
                 "rewards": dict(reward.values),
                 "reward": reward.total,
                 "advantage": advantage,
-                "logprob_gap_mean": gap.mean,
-                "logprob_gap_max": gap.max,
+                "learned": gap is not None,
+                "logprob_gap_mean": gap.mean if gap else None,
+                "logprob_gap_max": gap.max if gap else None,
                 "finish_reason": completion.finish_reason,
                 "num_tokens": len(completion.token_ids),
                 "weights_version": completion.weights_version,
