@@ -40,13 +40,12 @@ class UserReward:
             RewardError: it raised, or returned something that isn't a finite number.
         """
         where = f"reward function {self.path} on sample {sample.idx} ({sample.video})"
-        mend = "mend it, or score 0 in such cases with reward.on_error=zero"
         try:
             value = self.function(answer, sample, clip)
         except Exception as error:
-            raise RewardError(f"{where} raised {type(error).__name__}: {error}: {mend}") from error
+            raise RewardError(f"{where} raised {type(error).__name__}: {error}") from error
         if not isinstance(value, numbers.Real) or not math.isfinite(value):
-            raise RewardError(f"{where} returned {value!r}, which isn't a finite number: {mend}")
+            raise RewardError(f"{where} returned {value!r}, which isn't a finite number")
         return float(value)
 
 

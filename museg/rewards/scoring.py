@@ -102,7 +102,7 @@ class Scorer:
                 values[reward.name] = reward.value(answer, sample, clip)
             except RewardError as error:
                 if self.on_error is OnRewardError.error:
-                    raise
+                    raise RewardError(f"{error}: mend it, or score 0 there with reward.on_error=zero") from error
                 values[reward.name] = 0.0
                 failures.append(reward.name)
                 self._warn_once(reward, error)
@@ -125,7 +125,7 @@ class Scorer:
     def _warn_once(self, reward: UserReward, error: RewardError) -> None:
         if reward.name not in self._warned_of:
             self._warned_of.add(reward.name)
-            _log.warning("%s; scored 0, as reward.on_error=zero says; told once, counted in reward/failures", error)
+            _log.warning("%s: scored 0 (told once; reward/failures counts)", error)
 
 
 def _unknown(name: str) -> ConfigError:

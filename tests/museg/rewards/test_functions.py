@@ -123,7 +123,7 @@ def test_two_functions_of_one_name_are_refused() -> None:
 def test_a_function_that_fails_ends_the_run_or_scores_zero_and_is_counted(
     name: str, complaint: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    message = rf"reward function my_rewards:{name} on sample 7 \(a\.mp4\) {complaint}.*reward\.on_error=zero"
+    message = rf"reward function my_rewards:{name} on sample 7 \(a\.mp4\) {complaint}: mend it, .*reward\.on_error=zero"
     with pytest.raises(RewardError, match=message) as failure:
         scorer(f"my_rewards:{name}").score(TEXT, SAMPLE)
     assert str(pickle.loads(pickle.dumps(failure.value))) == str(failure.value)
