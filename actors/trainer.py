@@ -107,7 +107,8 @@ class Trainer:
         async for generated in self.generators.sample(self.requests(prompts, own_version=phase.own_step(step) - 1)):
             scoring[generated.key] = asyncio.create_task(self.score(prompts[generated.key], generated, phase))
         clock.lap("generate")
-        rollouts = [Rollout(group=await scoring[key], clip=prompt.clip) for key, prompt in enumerate(prompts)]
+        groups = await asyncio.gather(*(scoring[key] for key in range(len(prompts))))
+        rollouts = [Rollout(group=group, clip=prompt.clip) for group, prompt in zip(groups, prompts, strict=True)]
         clock.lap("reward")
         return rollouts
 
