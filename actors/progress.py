@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Self
 
@@ -16,18 +16,41 @@ from museg.runs.summary import Summary
 TIME_SPLIT = ("wait_video", "generate", "reward", "learn", "sync")
 
 
-class ProgressDisplay:
-    """Use as a context manager around the loop; `show` once a step."""
+Headline = Callable[[Mapping[str, float]], str]
+"""The few figures of a step's metrics that a reader follows."""
 
-    def __init__(self, run_name: str, num_steps: int, steps_done: int, console: Console | None = None) -> None:
+
+def grpo_headline(metrics: Mapping[str, float]) -> str:
+    return (
+        f"reward {metrics['reward/mean']:.3f} entropy {metrics['policy/entropy']:.3f} "
+        f"gap {metrics['parity/logprob_gap_mean']:.1e}"
+    )
+
+
+def sft_headline(metrics: Mapping[str, float]) -> str:
+    return f"loss {metrics['sft/loss']:.3f} gradient {metrics['policy/grad_norm']:.2f}"
+
+
+class ProgressDisplay:
+    """Use as a context manager around the loop; `show` once a step, with what `headline` makes of its metrics."""
+
+    def __init__(
+        self,
+        run_name: str,
+        num_steps: int,
+        steps_done: int,
+        console: Console | None = None,
+        headline: Headline = grpo_headline,
+    ) -> None:
         self.run_name = run_name
+        self.headline = headline
         self.num_steps = num_steps
         self.console = console or Console()
         self.progress = Progress(
             TextColumn("[bold]{task.fields[run]}[/]"),
             BarColumn(bar_width=20),
             MofNCompleteColumn(),
-            TextColumn("reward {task.fields[reward]:.3f}  {task.fields[tokens]:.0f} tok/s  {task.fields[split]}"),
+            TextColumn("{task.fields[headline]}  {task.fields[split]}"),
             TimeElapsedColumn(),
             TextColumn("ETA"),
             TimeRemainingColumn(elapsed_when_finished=False),
@@ -35,7 +58,7 @@ class ProgressDisplay:
             disable=not self.console.is_terminal,
         )
         self.task = self.progress.add_task(
-            "train", total=num_steps, completed=steps_done, run=run_name, reward=0.0, tokens=0.0, split=""
+            "train", total=num_steps, completed=steps_done, run=run_name, headline="", split=""
         )
 
     def __enter__(self) -> Self:
@@ -49,20 +72,13 @@ class ProgressDisplay:
 
     def show(self, metrics: Mapping[str, float]) -> None:
         """Advance by one step."""
-        split = " ".join(f"{name} {metrics[f'time/{name}_s']:.2f}" for name in TIME_SPLIT)
-        self.progress.update(
-            self.task,
-            completed=metrics["step"],
-            reward=metrics["reward/mean"],
-            tokens=metrics["throughput/tokens_per_s"],
-            split=split,
-        )
+        times = {name: metrics[key] for name in TIME_SPLIT if (key := f"time/{name}_s") in metrics}
+        split = " ".join(f"{name} {seconds:.2f}" for name, seconds in times.items())
+        headline = f"{self.headline(metrics)} {metrics['throughput/tokens_per_s']:.0f} tok/s"
+        self.progress.update(self.task, completed=metrics["step"], headline=headline, split=split)
         if not self.console.is_terminal:
-            self.say(
-                f"step {metrics['step']:.0f}/{self.num_steps} reward {metrics['reward/mean']:.3f} "
-                f"entropy {metrics['policy/entropy']:.3f} gap {metrics['parity/logprob_gap_mean']:.1e} "
-                f"{metrics['throughput/tokens_per_s']:.0f} tok/s  {metrics['time/step_s']:.2f} s: {split}"
-            )
+            step = f"step {metrics['step']:.0f}/{self.num_steps}"
+            self.say(f"{step} {headline}  {metrics['time/step_s']:.2f} s: {split}")
 
     def say(self, message: str) -> None:
         """A line above the bar."""

@@ -98,6 +98,8 @@ def test_inverted_segments_are_turned_round_and_empty_ones_dropped_with_one_warn
         ({**ROW, "solution": [[2, 2]]}, "all its segments have zero length: mend or remove the row"),
         ({**ROW, "duration": 0}, "'duration' must be above 0: mend it, or leave it out if it is unknown"),
         ({**ROW, "duration": "9"}, "'duration' must be finite seconds of at least 0 (got '9')"),
+        ({**ROW, "response": " "}, "'response' must be a text that isn't empty (got ' ')"),
+        ({**ROW, "response": ["a"]}, "'response' must be a text that isn't empty (got ['a'])"),
         ([ROW], "must be a JSON object, one sample (got list)"),
     ],
 )

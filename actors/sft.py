@@ -1,0 +1,134 @@
+"""A whole supervised run: inputs checked, reward workers and learner started, trained, summed up."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+
+from ray.util.placement_group import PlacementGroup
+from rich.console import Console
+from transformers import Qwen2_5_VLProcessor
+
+from actors.cluster import ray_session, reserved_and_offered
+from actors.launch import one_line
+from actors.progress import ProgressDisplay, sft_headline, show_result
+from actors.prompt_source import PromptSource
+from actors.resuming import StartingPoint, starting_point
+from actors.stopping import StopSignal
+from actors.supervised_trainer import SupervisedTrainer
+from actors.workers import learner_placement, start_supervised_workers
+from museg.config.loading import dump_config
+from museg.config.schema import Config
+from museg.data.samples import Sample, read_samples
+from museg.data.targets import target_text
+from museg.policy.loading import check_model_folder
+from museg.runs.directory import RunDirectory
+from museg.runs.report import write_report
+from museg.runs.summary import Status, Summary, read_summary
+
+
+def run_supervised(config: Config, console: Console) -> Summary:
+    """Fine-tune on the samples' targets; the run directory ends up as one of `museg train` without rollouts.
+
+    Args:
+        config: of `load_supervised_config`.
+        console: shows the progress.
+
+    Raises:
+        UserError: the configuration, the data, the videos or the model can't be used.
+    """
+    run = RunDirectory(Path(config.run.root).absolute() / config.run.name)
+    check_model_folder(Path(config.model.path))
+    samples = read_samples(Path(config.data.train))
+    for sample in samples:
+        target_text(sample)  # a response that can't be taught is told now, not at the step that draws it
+    start = starting_point(config, run, command="sft")
+    if start.state.step >= config.grpo.steps and (summary := read_summary(run)) and summary.status == "completed":
+        console.print(f"{run.path} is already complete; run.name=… starts another run", soft_wrap=True)
+        show_result(run, summary, console)
+        return summary
+    placed = replace(config, generation=replace(config.generation, workers=0))
+    with ray_session(placed), learner_placement(placed) as placement:
+        return asyncio.run(_run(config, placed, run, samples, start, placement, console))
+
+
+async def _run(
+    config: Config,
+    placed: Config,
+    run: RunDirectory,
+    samples: list[Sample],
+    start: StartingPoint,
+    placement: PlacementGroup,
+    console: Console,
+) -> Summary:
+    progress = ProgressDisplay(config.run.name, config.grpo.steps, start.state.step, console, sft_headline)
+    stop = StopSignal(progress.say)
+    stop.install()
+    trainer = await _ready_trainer(placed, run, samples, start, placement, progress, stop)
+    # Only now is it known that the run can run: nothing was written before.
+    run.create(dump_config(config))
+    run.forget_after(start.state.step)
+    try:
+        with progress:
+            last_step = await trainer.train()
+    except Exception as error:
+        _sum_up(trainer, "failed", len(run.read_metrics()), console, error=one_line(error))
+        raise
+    finally:
+        trainer.prompts.close()
+    return _sum_up(trainer, "completed" if last_step == config.grpo.steps else "interrupted", last_step, console)
+
+
+async def _ready_trainer(
+    config: Config,
+    run: RunDirectory,
+    samples: list[Sample],
+    start: StartingPoint,
+    placement: PlacementGroup,
+    progress: ProgressDisplay,
+    stop: StopSignal,
+) -> SupervisedTrainer:
+    """The trainer with its workers started, its checkpoint taken up and its first prompts decoded."""
+    progress.say(f"starting workers: {reserved_and_offered(config)}")
+    workers = await start_supervised_workers(config, placement)
+    processor = Qwen2_5_VLProcessor.from_pretrained(config.model.path)
+    trainer = SupervisedTrainer(
+        config=config,
+        run=run,
+        start=start.state,
+        prompts=PromptSource(
+            config, {config.data.train: samples}, processor, workers.reward_workers, start.state.videos_skipped
+        ),
+        tokenizer=processor.tokenizer,
+        learner=workers.learner,
+        progress=progress,
+        stop=stop,
+    )
+    if start.checkpoint:
+        progress.say(f"going on after step {start.state.step} from {start.checkpoint}")
+        await workers.learner.load(start.checkpoint)
+    if start.state.step < config.grpo.steps:
+        await trainer.prompts.ready(start.state.step + 1)
+    return trainer
+
+
+def _sum_up(
+    trainer: SupervisedTrainer, status: Status, steps: int, console: Console, error: str | None = None
+) -> Summary:
+    summary = Summary(
+        status=status,
+        steps=steps,
+        eval_before={},
+        eval_after={},
+        reward_first=None,
+        reward_last=None,
+        wall_s=trainer.wall_s(),
+        restarts=0,
+        videos_skipped=dict(trainer.prompts.videos_skipped),
+        error=error,
+    )
+    trainer.run.write_summary(summary.as_json())
+    write_report(trainer.run)
+    show_result(trainer.run, summary, console)
+    return summary
