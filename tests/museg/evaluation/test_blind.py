@@ -7,8 +7,14 @@ from hypothesis import strategies as st
 
 from museg.data.samples import Sample, Segment
 from museg.errors import DataError
-from museg.evaluation.blind import AnswerUnit, best_constant_answer, swapped_videos
-from museg.evaluation.grounding import temporal_iou
+from museg.evaluation.blind import (
+    AnswerUnit,
+    ConstantAnswer,
+    best_constant_answer,
+    best_constant_answer_for_all_segments,
+    swapped_videos,
+)
+from museg.evaluation.grounding import score_grounding, temporal_iou
 
 
 def sample(video: str, duration_s: float | None = None, *solution: Segment) -> Sample:
@@ -98,3 +104,34 @@ def test_many_samples_are_searched_by_their_quantiles() -> None:
 def test_there_must_be_samples() -> None:
     with pytest.raises(DataError, match="there are no samples"):
         best_constant_answer([])
+
+
+def test_the_best_constant_answer_to_questions_about_all_segments_has_the_best_f1() -> None:
+    samples = [sample("a", None, (0, 1), (10, 20)), sample("b", None, (30, 31), (10, 20)), sample("c", None, (10, 20))]
+    answer = best_constant_answer_for_all_segments(samples)
+    assert (answer.segment, answer.unit) == ((10, 20), AnswerUnit.seconds)
+    assert answer.miou == pytest.approx(1 / 3), "with the first annotations"
+    texts = [f"<answer>{answer.given_to(each)}</answer>" for each in samples]
+    assert score_grounding(samples, texts)["f1"] == pytest.approx((2 / 3 + 2 / 3 + 1) / 3)
+
+
+def test_no_other_answer_that_starts_and_ends_with_annotations_has_a_better_f1() -> None:
+    rng = np.random.default_rng(0)
+    samples = []
+    for _ in range(8):
+        starts = rng.uniform(0, 50, 3)
+        samples.append(sample("a", None, *((float(s), float(s + rng.uniform(1, 30))) for s in starts)))
+
+    def f1(start: float, end: float) -> float:
+        return score_grounding(samples, [f"<answer>{start:.6f}-{end:.6f}</answer>"] * len(samples))["f1"]
+
+    every = [segment for each in samples for segment in each.solution]
+    best = max(f1(start, end) for start, _ in every for _, end in every if start < end)
+    assert f1(*best_constant_answer_for_all_segments(samples).segment) == pytest.approx(best)
+
+
+def test_an_answer_in_shares_is_given_in_the_seconds_of_each_video() -> None:
+    answer = ConstantAnswer(segment=(0.25, 0.5), unit=AnswerUnit.durations, miou=1.0)
+    assert answer.given_to(sample("a", 40.0)) == "10.000000-20.000000"
+    with pytest.raises(DataError, match="its duration isn't known"):
+        answer.given_to(sample("a"))
