@@ -13,6 +13,7 @@ import deepspeed
 import torch
 from deepspeed.accelerator import get_accelerator
 from deepspeed.ops.op_builder.all_ops import ALL_OPS
+from deepspeed.runtime.zero import parameter_offload
 from transformers import Qwen2_5_VLForConditionalGeneration
 from transformers.utils.logging import disable_progress_bar
 
@@ -86,6 +87,9 @@ def release(model: Qwen2_5_VLForConditionalGeneration | deepspeed.DeepSpeedEngin
     """Have an engine let go of its hooks and buffers, so that its memory is free once nobody holds it any more."""
     if isinstance(model, deepspeed.DeepSpeedEngine):
         model.destroy()
+        # ZeRO-3 leaves modules on this stack, the whole model among them, and all their weights would stay with them.
+        stack, gone = parameter_offload.FWD_MODULE_STACK, set(model.module.modules())
+        stack[:] = [module for module in stack if module not in gone]
 
 
 def reclaim_memory() -> None:
