@@ -16,6 +16,7 @@ setup: ## .venv with the pinned stack and the project (STACK=cpu or STACK=cuda o
 quickstart: setup ## Train a tiny Qwen2.5-VL on real videos, into runs/quickstart (ARGS="seed=1 run.name=second" passes overrides on)
 	@$(PYTHON) -m museg data synth --output cache/quickstart/data
 	@$(PYTHON) -m museg warm-start --data cache/quickstart/data --output cache/quickstart/model
+	@$(PYTHON) -m museg sft configs/quickstart_sft.yaml
 	@$(PYTHON) -m museg train configs/quickstart.yaml $(ARGS)
 
 test: lint types ## Lint, types and all tests (ARGS="-m 'not slow'" for the quick ones)

@@ -6,10 +6,11 @@ import argparse
 from pathlib import Path
 
 DESCRIPTION = """\
-Build a tiny Qwen2.5-VL and teach it, by a short supervised run on the CPU, to answer in the right format and to begin
-to look at the video. DIR of the data is what `museg data synth` writes: warm_start.jsonl and timeline.jsonl are learned
-from, the first samples of eval.jsonl are answered at the end. The model folder loads in transformers and vLLM; a folder
-made with the same settings from the same data is reused.
+Build a tiny Qwen2.5-VL and teach it on the CPU, with losses on what each second shows and on where it attends, to see
+a video and to answer in the right format. DIR of the data is what `museg data synth` writes: warm_start.jsonl and
+timeline.jsonl are learned from, the first samples of eval.jsonl are answered at the end. The model folder loads in
+transformers and vLLM; a folder made with the same settings from the same data is reused. Its demonstrations/loose.jsonl
+answers the same questions several seconds too wide: `museg sft` teaches that, so that GRPO has something to mend.
 """
 
 

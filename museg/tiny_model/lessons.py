@@ -16,6 +16,7 @@ import numpy as np
 from museg.data.samples import Sample, Segment, read_samples
 from museg.errors import DataError
 from museg.synthesis.questions import DESCRIPTIONS, ask
+from museg.tiny_model.wording import answer_text
 from museg.video.clip import VideoClip
 from museg.video.decoding import decode_clip
 from museg.video.pixel_budget import FrameBudget
@@ -88,6 +89,23 @@ def segments_showing(content: str, seconds: Sequence[str]) -> tuple[Segment, ...
             segments.append((float(start), float(end)))
         start = end
     return tuple(segments)
+
+
+def loosely_answered(lessons: Sequence[Lesson], slack_s: int, *, seed: int) -> list[Sample]:
+    """The lessons as samples whose responses answer loosely; their solutions stay exact."""
+    rng = random.Random(seed)
+    return [
+        Sample(
+            idx=idx,
+            problem=lesson.problem,
+            solution=lesson.segments,
+            video=lesson.clip.video,
+            task="tal" if len(lesson.segments) > 1 else "tvg",
+            duration_s=lesson.clip.duration_s,
+            response=answer_text(loosened(lesson.segments, len(lesson.seconds), slack_s, rng)),
+        )
+        for idx, lesson in enumerate(lessons)
+    ]
 
 
 def loosened(segments: Sequence[Segment], duration_s: float, slack_s: int, rng: random.Random) -> tuple[Segment, ...]:

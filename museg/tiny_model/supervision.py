@@ -12,7 +12,6 @@ from transformers import PreTrainedTokenizerBase, Qwen2_5_VLForConditionalGenera
 
 from museg.config.choices import Template
 from museg.data.prompts import QUESTION_TEMPLATES, chat_prompt
-from museg.data.samples import Segment
 from museg.errors import ModelError
 from museg.policy.inputs import VIDEO_PLACEHOLDER, PromptEncoder, PromptInputs
 from museg.synthesis.questions import DESCRIPTIONS
@@ -79,15 +78,12 @@ class Teacher:
         self._flags = _single_tokens(tokenizer, [" no", " yes"])
         self._video_token_id: int = tokenizer.convert_tokens_to_ids(VIDEO_PLACEHOLDER)
 
-    def exercise(self, lesson: Lesson, answered: Sequence[Segment]) -> Exercise:
-        """Tokenise a lesson: the training prompt of its problem, and the answer that cites the segments `answered`.
-
-        Where to look is always taught by the lesson's own segments, so a loose answer doesn't unteach it.
-        """
+    def exercise(self, lesson: Lesson) -> Exercise:
+        """Tokenise a lesson: the training prompt of its problem, and the answer that cites its segments."""
         tokenizer = self._encoder.tokenizer
         text = QUESTION_TEMPLATES[Template.timestamps].format(lesson.problem)
         prompt = self._encoder.encode(chat_prompt(tokenizer, text), lesson.clip)
-        answer = tokenizer.encode(answer_text(answered) + tokenizer.eos_token)
+        answer = tokenizer.encode(answer_text(lesson.segments) + tokenizer.eos_token)
         numbers = [prompt.num_tokens + index for index, token in enumerate(answer) if token in self._seconds]
         reasoned, concluded = numbers[: len(numbers) // 2], numbers[len(numbers) // 2 :]
         video_start = int((prompt.input_ids == self._video_token_id).nonzero()[0])

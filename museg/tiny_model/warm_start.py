@@ -1,4 +1,4 @@
-"""`museg warm-start`: a short supervised run after which the tiny model answers in format and begins to look."""
+"""`museg warm-start`: the tiny model taught to see, and the loose answers that `museg sft` then teaches it."""
 
 from __future__ import annotations
 
@@ -21,21 +21,24 @@ from transformers import Qwen2_5_VLForConditionalGeneration
 
 from museg.config.choices import Template
 from museg.data.prompts import chat_prompt, question
-from museg.data.samples import Sample, read_samples
+from museg.data.samples import Sample, read_samples, write_samples
 from museg.errors import DataError, ModelError
 from museg.evaluation.blind import swapped_videos
 from museg.evaluation.grounding import score_grounding
 from museg.policy.inputs import PromptEncoder, vision_token_ids
 from museg.tiny_model.architecture import build_model, build_processor, save_model
 from museg.tiny_model.greedy import greedy_completions
-from museg.tiny_model.lessons import decode_all, loosened, read_lessons
+from museg.tiny_model.lessons import Lesson, decode_all, loosely_answered, read_lessons
 from museg.tiny_model.supervision import Teacher
 from museg.video.clip import VideoClip
 
-VERSION = 1
+VERSION = 2
 """Of the recipe: raised whenever the same settings come to give another model."""
 
 RECORD = "warm_start.json"
+
+LOOSE_ANSWERS = Path("demonstrations", "loose.jsonl")
+"""Within the model's folder, but not beside the weights: what lies there, a run copies into its checkpoints."""
 
 MAX_ANSWER_TOKENS = 48
 """Three segments take 41."""
@@ -47,7 +50,7 @@ class WarmStartSettings:
 
     seed: int = 0
     """Of the weights, and of the lessons' order, wording and looseness."""
-    steps: int = 260
+    steps: int = 220
     batch_size: int = 16
     lr: float = 2e-3
     warmup_steps: int = 30
@@ -57,10 +60,8 @@ class WarmStartSettings:
     max_grad_norm: float = 1.0
     min_event_s: int = 4
     """Shortest event that is asked for."""
-    loose_share: float = 0.4
-    """Share of the steps, the last ones, whose answers are annotated loosely: GRPO is to mend that."""
     loose_s: int = 8
-    """Most seconds that a loose segment starts early, and ends late."""
+    """Most seconds that a segment of the loose answers starts early, and ends late: GRPO is to mend that."""
     score_samples: int = 64
     """Held-out samples that the finished model answers."""
 
@@ -69,10 +70,6 @@ class WarmStartSettings:
         decay_start = self.decay_from * self.steps
         decayed = max(0.0, step - decay_start) / max(self.steps - decay_start, 1.0)
         return self.lr * min(1.0, (step + 1) / self.warmup_steps) * (1 - (1 - self.final_lr_fraction) * decayed)
-
-    def slack_at(self, step: int) -> int:
-        """How loosely a step's answers are annotated, in seconds; 0 is exactly."""
-        return self.loose_s if step >= (1 - self.loose_share) * self.steps else 0
 
 
 class Outcome(TypedDict):
@@ -143,8 +140,11 @@ def _make(settings: WarmStartSettings, data: Path, folder: Path) -> Outcome:
     model = build_model(processor.tokenizer, seed=settings.seed)
     save_model(model, processor, folder)
     encoder = PromptEncoder.from_folder(folder, dtype=torch.float32)
-    losses = _train(model, Teacher(encoder), settings, data)
+    lessons = read_lessons(data, min_event_s=settings.min_event_s, seed=settings.seed)
+    losses = _train(model, Teacher(encoder), settings, lessons)
     save_model(model, processor, folder)
+    (folder / LOOSE_ANSWERS).parent.mkdir()
+    write_samples(folder / LOOSE_ANSWERS, loosely_answered(lessons, settings.loose_s, seed=settings.seed))
     score = _score(model, encoder, data, settings.score_samples)
     return Outcome(losses=losses, score=score, wall_s=round(time.monotonic() - started, 1))
 
@@ -153,16 +153,14 @@ def _train(
     model: Qwen2_5_VLForConditionalGeneration,
     teacher: Teacher,
     settings: WarmStartSettings,
-    data: Path,
+    lessons: Sequence[Lesson],
 ) -> list[dict[str, float]]:
     """The supervised steps; returns the losses of every tenth and of the last."""
     console = Console(stderr=True)
-    lessons = read_lessons(data, min_event_s=settings.min_event_s, seed=settings.seed)
     console.print(f"warm start: {len(lessons):,} questions about events of {settings.min_event_s} s or more")
     model.set_attn_implementation({"text_config": "eager"})
     optimizer = torch.optim.AdamW(model.parameters(), lr=settings.lr, betas=(0.9, 0.99), weight_decay=0.0)
-    rng = random.Random(settings.seed)
-    order = _batches(len(lessons), settings.batch_size, rng)
+    order = _batches(len(lessons), settings.batch_size, random.Random(settings.seed))
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     history = []
     with Progress(*columns, console=console) as progress:
@@ -170,10 +168,7 @@ def _train(
         for step in range(settings.steps):
             for group in optimizer.param_groups:
                 group["lr"] = settings.lr_at(step)
-            slack_s = settings.slack_at(step)
-            batch = [lessons[index] for index in next(order)]
-            answered = [loosened(lesson.segments, len(lesson.seconds), slack_s, rng) for lesson in batch]
-            losses = teacher.losses(model, list(map(teacher.exercise, batch, answered)))
+            losses = teacher.losses(model, [teacher.exercise(lessons[index]) for index in next(order)])
             optimizer.zero_grad()
             losses.total.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), settings.max_grad_norm)
@@ -243,7 +238,9 @@ def _finished(output: Path, record: dict[str, object], force: bool) -> Outcome |
     if force:
         return None
     if any(found.get(key) != value for key, value in record.items()):
-        raise ModelError(f"warm-start: {output} was made with other settings or other data: pass --force to replace it")
+        raise ModelError(
+            f"warm-start: {output} was made with other settings or other data: remove it, or pass --force to replace it"
+        )
     return Outcome(losses=found["losses"], score=found["score"], wall_s=found["wall_s"])
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from museg.data.samples import Segment
+from museg.data.targets import render_answer
 
 MAX_SECOND = 63
 """Seconds 0 … 63 are one token each."""
@@ -90,9 +91,7 @@ def second_token(second: int) -> str:
 
 def answer_text(segments: Sequence[Segment]) -> str:
     """The full-marks completion for `segments` (seconds): it cites every timestamp that it answers with."""
-    cited = " and ".join(f"from {float(start)} to {float(end)}" for start, end in segments)
-    answered = " ".join(f"{float(start)}-{float(end)}" for start, end in segments)
-    return f"<think>The event happens {cited}.</think><answer>{answered}</answer>"
+    return render_answer(segments, write=lambda seconds: str(float(seconds)))
 
 
 def training_corpus() -> list[str]:

@@ -11,15 +11,17 @@ from transformers import Qwen2_5_VLForConditionalGeneration
 
 from museg.cli import warm_start as command
 from museg.config.schema import RewardConfig
-from museg.data.samples import Sample
+from museg.data.samples import Sample, read_samples
+from museg.data.targets import target_text
 from museg.errors import DataError, ModelError
 from museg.policy.inputs import PromptEncoder
+from museg.rewards.answers import parse_answer
 from museg.rewards.scoring import Scorer
 from museg.synthesis.dataset import synthesize
 from museg.synthesis.settings import SplitSettings, SynthesisSettings
 from museg.tiny_model.lessons import read_lessons
 from museg.tiny_model.supervision import Teacher
-from museg.tiny_model.warm_start import WarmStartSettings, warm_start
+from museg.tiny_model.warm_start import LOOSE_ANSWERS, WarmStartSettings, warm_start
 from museg.tiny_model.wording import answer_text
 
 SETTINGS = WarmStartSettings(steps=5, score_samples=4)
@@ -74,7 +76,9 @@ def test_other_settings_replace_a_model_only_by_force(model: Path, data: Path, t
     other = WarmStartSettings(steps=2, score_samples=2)
     with pytest.raises(ModelError, match="--force"):
         warm_start(other, data, output)
+    (output / "sft").mkdir()
     assert not warm_start(other, data, output, force=True).reused
+    assert not (output / "sft").exists(), "it would be taken for a supervised run of the new model"
 
 
 def test_a_folder_that_no_warm_start_wrote_stays(data: Path, tmp_path: Path) -> None:
@@ -90,6 +94,21 @@ def test_a_folder_without_the_data_set_is_named(tmp_path: Path) -> None:
     assert not (tmp_path / "model").exists()
 
 
+def test_the_loose_answers_are_right_but_too_wide(model: Path, data: Path) -> None:
+    lessons = read_lessons(data, min_event_s=4, seed=SETTINGS.seed)
+    samples = read_samples(model / LOOSE_ANSWERS)
+    assert [sample.solution for sample in samples] == [lesson.segments for lesson in lessons]
+    slacks_s = []
+    for sample in samples:
+        loose = parse_answer(target_text(sample)).segments
+        assert len(loose) == len(sample.solution)
+        for (start, end), (loose_start, loose_end) in zip(sample.solution, loose, strict=True):
+            slacks_s += [start - loose_start, loose_end - end]
+    assert min(slacks_s) >= 0
+    assert max(slacks_s) == SETTINGS.loose_s
+    assert len(set(slacks_s)) == SETTINGS.loose_s + 1
+
+
 def test_a_video_is_asked_about_each_of_its_long_contents(data: Path) -> None:
     lessons = read_lessons(data, min_event_s=4, seed=0)
     assert len({lesson.clip.video for lesson in lessons}) == 16 < len(lessons)
@@ -101,11 +120,10 @@ def test_a_video_is_asked_about_each_of_its_long_contents(data: Path) -> None:
         assert covered == {index for index, shown in enumerate(lesson.seconds) if shown in asked}
 
 
-def test_exercises_look_at_the_true_seconds_whatever_the_answer_says(model: Path, data: Path) -> None:
+def test_exercises_look_at_the_seconds_that_the_answer_says(model: Path, data: Path) -> None:
     teacher = Teacher(PromptEncoder.from_folder(model, dtype=torch.float32))
     lesson = next(lesson for lesson in read_lessons(data, min_event_s=4, seed=0) if len(lesson.segments) == 2)
-    loose = [(max(start - 1, 0.0), end + 1) for start, end in lesson.segments]
-    exercise = teacher.exercise(lesson, loose)
+    exercise = teacher.exercise(lesson)
     seen = np.array([place for _, place in exercise.looks]) - exercise.video_start
     assert seen.tolist() == [time for segment in lesson.segments for time in segment]
     tokens = exercise.prompt.input_ids.tolist() + list(exercise.answer_ids)
