@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import logging
 import os
@@ -90,6 +91,10 @@ def release(model: Qwen2_5_VLForConditionalGeneration | deepspeed.DeepSpeedEngin
         # ZeRO-3 leaves modules on this stack, the whole model among them, and all their weights would stay with them.
         stack, gone = parameter_offload.FWD_MODULE_STACK, set(model.module.modules())
         stack[:] = [module for module in stack if module not in gone]
+        # So would those of every model that a cache over ZeRO-3's methods has seen as an argument.
+        for cached in gc.get_objects():
+            if isinstance(cached, functools._lru_cache_wrapper) and cached.__module__.startswith("deepspeed."):
+                cached.cache_clear()
 
 
 def reclaim_memory() -> None:

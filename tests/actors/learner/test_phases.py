@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import ray
+import torch
 
-from actors.learner import StepStats
+from actors.learner import LearnerWorker, StepStats
 from actors.phase_start import PhaseStart
 from museg.config.phases import phases_of
 from museg.config.schema import Config, PhaseConfig
@@ -37,6 +40,13 @@ def two_steps(gang: Gang, batch: Batch) -> tuple[list[StepStats], Weights]:
     return [replace(one, seconds=0.0) for one in stats], gang.weights()
 
 
+def live_bytes(worker: LearnerWorker) -> int:
+    """Of all tensors in a rank's process."""
+    gc.collect()
+    tensors = [one for one in gc.get_objects() if type(one) in (torch.Tensor, torch.nn.Parameter)]
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+
+
 def test_a_phase_that_restarts_repeats_what_a_new_gang_does_from_the_same_weights(
     gang: Gang, batch: Batch, model_folder: Path, tmp_path: Path
 ) -> None:
@@ -48,6 +58,7 @@ def test_a_phase_that_restarts_repeats_what_a_new_gang_does_from_the_same_weight
     stats_again, weights_again = two_steps(gang, batch)
     assert stats_again == stats
     assert largest_difference(weights_again, weights) == 0.0
+    in_use = ray.get([rank.__ray_call__.remote(live_bytes) for rank in gang.ranks])
     # From what the first two steps left, which is also the reference: nothing has diverged from it yet.
     _, onward = starts(gang.config, entries, policy=tmp_path / "hf", reference=tmp_path / "hf")
     gang.on_all("begin_phase", onward)
@@ -55,6 +66,10 @@ def test_a_phase_that_restarts_repeats_what_a_new_gang_does_from_the_same_weight
     group_stats, step_stats = gang.train_step(batch, EVEN[gang.config.learner.ranks])
     assert [one.kl for one in group_stats] == [0.0] * 4
     assert (step_stats.step, step_stats.lr) == (1, gang.config.learner.lr)
+    # Neither the policy nor the reference of the phase before is still there. (Exporting puts ZeRO-3's shards away.)
+    gang.weights()
+    in_use_now = ray.get([rank.__ray_call__.remote(live_bytes) for rank in gang.ranks])
+    assert in_use_now == pytest.approx(in_use, rel=0.05)
 
 
 def test_a_phase_that_goes_on_keeps_optimizer_and_schedule_and_holds_on_to_its_reference(
