@@ -10,7 +10,7 @@ from pathlib import Path
 import yaml
 
 from actors.phase_start import PhaseStart
-from museg.config.loading import dump_config
+from museg.config.loading import dump_config, read_config
 from museg.config.phases import Phase, phase_at
 from museg.config.schema import Config
 from museg.errors import ConfigError
@@ -90,7 +90,8 @@ def _from_checkpoint(folder: Path, command: str) -> StartingPoint:
 
 
 def _refuse_another_run(config: Config, run: RunDirectory) -> None:
-    then = dict(_flat(yaml.safe_load(run.config_file.read_text(encoding="utf-8"))))
+    # Read through the schema, so that a run of an older version has the defaults of keys that it didn't know.
+    then = dict(_flat(yaml.safe_load(dump_config(read_config(run.config_file)))))
     now = dict(_flat(yaml.safe_load(dump_config(config))))
     for key in sorted(then.keys() | now.keys()):
         free = key.startswith(FREE_TO_CHANGE) or key.endswith(FREE_ENDINGS)

@@ -85,6 +85,16 @@ def test_other_phases_than_the_run_s_are_refused_by_the_key_that_differs(run: Ru
     assert starting_point(RESTARTING, run).checkpoint is None
 
 
+def test_a_run_written_before_a_key_existed_goes_on_under_the_key_s_default(run: RunDirectory) -> None:
+    written = run.config_file.read_text(encoding="utf-8")
+    run.config_file.write_text(written.replace("  kl_estimator: k3\n", ""), encoding="utf-8")
+    assert run.config_file.read_text(encoding="utf-8") != written
+    assert starting_point(RESTARTING, run).checkpoint is None
+    other = config_of("{name: a, steps: 3}", "{name: b, steps: 4}", more="grpo.kl_estimator=k1")
+    with pytest.raises(ConfigError, match=r"holds a run with grpo.kl_estimator=k3, and this one has k1"):
+        starting_point(other, run)
+
+
 def test_a_run_begins_with_its_first_phase_from_the_model() -> None:
     start = PhaseStart.of_run(RESTARTING)
     assert (start.phase.name, start.policy, start.reference) == ("a", *[Path(RESTARTING.model.path)] * 2)
