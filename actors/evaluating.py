@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from rich.console import Console
@@ -20,7 +20,7 @@ from museg.data.prompts import ChatTemplated
 from museg.errors import ConfigError, DataError
 from museg.evaluation.answer_log import AnswerLog, LoggedAnswer
 from museg.evaluation.benchmarks import Benchmark, read_exam
-from museg.evaluation.exams import Exam, GroundingExam
+from museg.evaluation.exams import EtBenchOptions, Exam, GroundingExam
 from museg.evaluation.results import EvalResult, constant_score
 from museg.evaluation.settings import ET_BENCH_PARSER, GROUNDING_PARSER, EvalSettings, eval_settings
 from museg.policy.loading import check_model_folder
@@ -39,6 +39,7 @@ class Evaluation:
     config: Config
     """`model.path` is asked `data.eval`; the keys of training don't matter."""
     folder: Path
+    et_bench: EtBenchOptions = field(default_factory=EtBenchOptions)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,14 +57,15 @@ def run_evaluation(evaluation: Evaluation, console: Console) -> EvalResult:
     """Ask what hasn't been answered yet, score everything, and write results.json and predictions.json.
 
     Raises:
-        UserError: data or model can't be used, or the folder holds answers that came about otherwise.
+        UserError: data or model can't be used, the answers couldn't be scored here, or the folder holds answers that
+            came about otherwise.
         KeyboardInterrupt: SIGINT or SIGTERM came; the answers so far are kept.
     """
     config = evaluation.config
     check_model_folder(Path(config.model.path))
-    exam = read_exam(evaluation.benchmark, Path(str(config.data.eval)))
+    exam = read_exam(evaluation.benchmark, Path(str(config.data.eval)), evaluation.et_bench)
     chat_format = Qwen2_5_VLProcessor.from_pretrained(config.model.path)
-    settings = _settings(config, exam, chat_format)
+    settings = _settings(evaluation, exam, chat_format)
     _claim(evaluation.folder, settings)
     with AnswerLog(evaluation.folder / ANSWERS_FILE) as log:
         pending = _pending(config, exam, chat_format, log)
@@ -75,10 +77,11 @@ def run_evaluation(evaluation: Evaluation, console: Console) -> EvalResult:
     return result
 
 
-def _settings(config: Config, exam: Exam, chat_format: ChatTemplated) -> EvalSettings:
+def _settings(evaluation: Evaluation, exam: Exam, chat_format: ChatTemplated) -> EvalSettings:
+    config = evaluation.config
     first = exam_questions(exam, chat_format, config.data.eval_template, blind=False)[0]
     parser = GROUNDING_PARSER if isinstance(exam, GroundingExam) else ET_BENCH_PARSER
-    return eval_settings(config, prompt=first.prompt, parser=parser)
+    return eval_settings(config, prompt=first.prompt, parser=parser, subset=evaluation.et_bench.subset)
 
 
 def _claim(folder: Path, settings: EvalSettings) -> None:

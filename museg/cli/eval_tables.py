@@ -1,119 +1,87 @@
-"""What `museg eval` prints: one result, or a comparison of several."""
+"""What `museg eval` prints of one result."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from rich.table import Table
 
-from museg.evaluation.benchmarks import FACTS
-from museg.evaluation.comparison import Column, Comparison, ComparisonRow
-from museg.evaluation.published import PUBLISHED, SOURCE
+from museg.evaluation.benchmarks import FACTS, Benchmark
+from museg.evaluation.comparison import Column
+from museg.evaluation.et_bench.scoring import EtBenchScores
+from museg.evaluation.et_bench.tables import et_bench_tables
+from museg.evaluation.published import PUBLISHED, SOURCE, UNKNOWN_OF_ET_BENCH
 from museg.evaluation.results import EvalResult
 
-PARTS_OF_A_TASK = "/"
-"""Stands in the names of metrics that are too detailed for a table (E.T. Bench's sources)."""
 
-
-def result_table(result: EvalResult) -> Table:
-    """Metric by metric: the score, blind, of the best constant answer, and as published."""
-    facts = FACTS[result.benchmark]
-    published = [row for row in PUBLISHED if any((result.benchmark, name) in row.scores for name in result.scores)]
-    chosen = [row for row in published if row.model.startswith(("Qwen2.5-VL", "MUSEG")) and "SFT" not in row.model]
-    table = Table(title=f"{facts.title}, {result.num_samples:,} questions")
-    table.add_column("metric")
-    headings = ["score", *(["blind"] if result.blind else []), *(["constant"] if result.constant else [])]
-    for heading in (*headings, *("\n".join(row.model.rsplit("-", 1)) for row in chosen)):
-        table.add_column(heading, justify="right")
-    for name, score in result.scores.items():
-        if PARTS_OF_A_TASK in name:
-            continue
-        cells = [f"{score:.3f}"]
-        if result.blind:
-            cells.append(_figure(result.blind.get(name)))
-        if result.constant:
-            cells.append(_figure(result.constant.scores.get(name)))
-        table.add_row(name, *cells, *(_figure(row.scores.get((result.benchmark, name))) for row in chosen))
-    return table
+def result_tables(result: EvalResult) -> list[Table]:
+    """All scores; those of E.T. Bench in its own tables, then beside the published ones."""
+    if result.benchmark is not Benchmark.et_bench:
+        return [_scores_table(result, tuple(result.scores))]
+    own = et_bench_tables(EtBenchScores.from_flat(result.scores))
+    headline = FACTS[Benchmark.et_bench].headline
+    return [*own, _scores_table(result, headline)] if result.scores.keys() & set(headline) else own
 
 
 def result_notes(result: EvalResult) -> Iterator[str]:
-    """What the table doesn't say."""
+    """What the tables don't say."""
     if result.constant:
         yield f"constant: {result.constant.answer}, whatever is asked"
-    if any((result.benchmark, name) in row.scores for row in PUBLISHED for name in result.scores):
+    if result.benchmark is Benchmark.et_bench:
+        yield from _et_bench_notes(EtBenchScores.from_flat(result.scores))
+    elif any((result.benchmark, name) in row.scores for row in PUBLISHED for name in result.scores):
         yield f"published: {SOURCE}"
     if result.skipped_videos:
         yield f"{len(result.skipped_videos)} videos can't be decoded, and their questions count as answered wrongly:"
         yield from (f"  {reason}" for reason in result.skipped_videos.values())
 
 
-def comparison_table(comparison: Comparison) -> Table:
-    """In per cent; the best of each column is bold."""
-    table = Table(caption=f"in per cent; published rows: {SOURCE}" if _has_published(comparison) else "in per cent")
-    table.add_column("model or run", overflow="fold")
-    for column in comparison.columns:
-        table.add_column(_heading(column, "\n"), justify="right")
-    for row in comparison.rows:
-        table.add_row(row.name, *(_cell(comparison, row, column, "[bold]{}[/]") for column in comparison.columns))
+def metric_label(benchmark: Benchmark, metric: str) -> str:
+    """A metric as a table for readers calls it."""
+    if benchmark is Benchmark.et_bench:
+        return f"{metric} (paper)" if metric in ("CAP", "AVG") else metric
+    return {"miou": "mIoU", "f1": "mean F1"}.get(metric, metric)
+
+
+def _scores_table(result: EvalResult, names: tuple[str, ...]) -> Table:
+    """Metric by metric: the score, blind, of the best constant answer, and as published."""
+    facts, in_per_cent = FACTS[result.benchmark], result.benchmark is Benchmark.et_bench
+    columns = {"score": _of(result.benchmark, result.scores)}
+    if result.blind:
+        columns["blind"] = _of(result.benchmark, result.blind)
+    if result.constant:
+        columns["constant"] = _of(result.benchmark, result.constant.scores)
+    for row in PUBLISHED:
+        base_or_result = row.model.startswith(("Qwen2.5-VL", "MUSEG")) and "SFT" not in row.model
+        if base_or_result and any((result.benchmark, name) in row.scores for name in names):
+            columns["\n".join(row.model.rsplit("-", 1))] = row.scores
+    title = f"{facts.title}, {result.num_samples:,} questions{', in per cent' if in_per_cent else ''}"
+    table = Table("metric", title=title, title_justify="left")
+    for heading in columns:
+        table.add_column(heading, justify="right")
+    for name in names:
+        values = [scores.get((result.benchmark, name)) for scores in columns.values()]
+        table.add_row(metric_label(result.benchmark, name), *(_figure(value, in_per_cent) for value in values))
     return table
 
 
-def comparison_markdown(comparison: Comparison) -> str:
-    """The same as a Markdown table."""
-    lines = [
-        ["model or run", *(_heading(column, " ") for column in comparison.columns)],
-        ["---", *("---:" for _ in comparison.columns)],
-        *(
-            [row.name, *(_cell(comparison, row, column, "**{}**") for column in comparison.columns)]
-            for row in comparison.rows
-        ),
-    ]
-    table = "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
-    notes = [f"In per cent; published rows: {SOURCE}." if _has_published(comparison) else "In per cent."]
-    return "\n\n".join([table, *notes, *difference_lines(comparison)])
+def _of(benchmark: Benchmark, scores: Mapping[str, float]) -> Mapping[Column, float]:
+    return {(benchmark, name): value for name, value in scores.items()}
 
 
-def comparison_json(comparison: Comparison) -> str:
-    """Rows with scores from 0 to 1, and the settings that differ."""
-    rows = [
-        {
-            "name": row.name,
-            "published": row.published,
-            "scores": {f"{benchmark}/{metric}": value for (benchmark, metric), value in row.scores.items()},
-            "settings": row.settings,
-        }
-        for row in comparison.rows
-    ]
-    return json.dumps({"rows": rows, "differences": comparison.differences}, indent=2, ensure_ascii=False)
+def _et_bench_notes(scores: EtBenchScores) -> Iterator[str]:
+    if scores.captions_left_out:
+        yield (
+            "captions weren't compared: BLEU, METEOR, ROUGE_L, CIDEr and SentSim of DVC and SLC are absent, and with "
+            "them DVC Sim, SLC Sim, CAP Sim and AVG Sim"
+        )
+    if scores.absent:
+        yield f"no questions of {', '.join(task.upper() for task in scores.absent)}: what needs them is absent"
+    if scores.merged:
+        yield f"published: {SOURCE}; it doesn't say {UNKNOWN_OF_ET_BENCH}"
 
 
-def difference_lines(comparison: Comparison) -> list[str]:
-    """One line a setting in which a benchmark's rows differ."""
-    return [
-        f"{FACTS[benchmark].title}, {name}: " + "; ".join(f"{row} {value}" for row, value in values.items())
-        for benchmark, settings in comparison.differences.items()
-        for name, values in settings.items()
-    ]
-
-
-def _has_published(comparison: Comparison) -> bool:
-    return any(row.published for row in comparison.rows)
-
-
-def _heading(column: Column, separator: str) -> str:
-    benchmark, metric = column
-    return f"{FACTS[benchmark].title}{separator}{metric}"
-
-
-def _cell(comparison: Comparison, row: ComparisonRow, column: Column, bold: str) -> str:
-    value = row.scores.get(column)
+def _figure(value: float | None, in_per_cent: bool) -> str:
     if value is None:
         return ""
-    text = f"{100 * value:.1f}"
-    return bold.format(text) if value == comparison.best(column) else text
-
-
-def _figure(value: float | None) -> str:
-    return "" if value is None else f"{value:.3f}"
+    return f"{100 * value:.1f}" if in_per_cent else f"{value:.3f}"

@@ -8,7 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from museg.data.samples import read_samples
-from museg.evaluation.exams import EtBenchExam, Exam, GroundingExam
+from museg.evaluation.exams import EtBenchExam, EtBenchOptions, Exam, GroundingExam
 from museg.evaluation.grounding import THRESHOLDS
 
 
@@ -52,7 +52,7 @@ FACTS: Mapping[Benchmark, BenchmarkFacts] = {
     Benchmark.samples: BenchmarkFacts(
         title="samples",
         metrics=None,
-        headline=("miou", "blind/miou", "recall@0.5", "f1"),
+        headline=("miou", "recall@0.5", "f1"),
         published=False,
     ),
 }
@@ -72,12 +72,13 @@ AUTHORS_SETTINGS = (
 """Overrides with which the authors evaluate on the published benchmarks (src/eval_grounding.py)."""
 
 
-def read_exam(benchmark: Benchmark, path: Path) -> Exam:
+def read_exam(benchmark: Benchmark, path: Path, et_bench: EtBenchOptions) -> Exam:
     """The benchmark's questions from its file, as the authors publish it.
 
     Raises:
         DataError: the file is missing or malformed.
+        UserError: its answers couldn't be scored here (`EtBenchExam.from_file`).
     """
     if benchmark is Benchmark.et_bench:
-        return EtBenchExam.from_file(path)
+        return EtBenchExam.from_file(path, et_bench)
     return GroundingExam(samples=read_samples(path), metrics=FACTS[benchmark].metrics)

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from museg.config.choices import Template
 from museg.config.loading import load_config
-from museg.data.prompts import QUESTION_TEMPLATES
 from museg.errors import DataError
 from museg.evaluation.benchmarks import FACTS, Benchmark
-from museg.evaluation.published import KNOWN_SETTINGS, PUBLISHED
+from museg.evaluation.exams import BLIND
+from museg.evaluation.published import PUBLISHED
 from museg.evaluation.results import EvalResult, read_result
-from museg.evaluation.settings import SAMPLING, EvalSettings
+from museg.evaluation.setting_words import described, described_published, described_training
 from museg.runs.directory import RunDirectory
 from museg.runs.summary import read_summary
-from museg.video.pixel_budget import FrameBudget
 
 Column = tuple[Benchmark, str]
 """A metric of a benchmark."""
@@ -31,6 +30,10 @@ class ComparisonRow:
     scores: Mapping[Column, float]
     settings: Mapping[Benchmark, Mapping[str, str]]
     """Setting → value, in words, of each benchmark's evaluation."""
+    blind: Mapping[Column, float] = field(default_factory=dict)
+    """The same questions with the videos swapped, where they were asked."""
+    constant: Mapping[Column, float] = field(default_factory=dict)
+    """The best single answer to all questions."""
     published: bool = False
 
 
@@ -55,18 +58,17 @@ def compare(folders: Sequence[Path], only: Benchmark | None = None) -> Compariso
     Raises:
         DataError: a folder holds no result, or none of the benchmark.
     """
-    rows = [_row_of_folder(folder, only) for folder in folders]
-    present = {benchmark for row in rows for benchmark in row.settings}
+    rows = [_row_of_folder(folder, name, only) for folder, name in zip(folders, _names(folders), strict=True)]
+    present = [benchmark for benchmark in Benchmark if any(benchmark in row.settings for row in rows)]
     published = [row for row in _published_rows(present) if row.scores]
     every = (*published, *rows)
     columns = tuple(
         (benchmark, metric)
-        for benchmark in Benchmark
-        if benchmark in present
+        for benchmark in present
         for metric in FACTS[benchmark].headline
         if any((benchmark, metric) in row.scores for row in every)
     )
-    differences = {benchmark: _differences(every, benchmark) for benchmark in Benchmark if benchmark in present}
+    differences = {benchmark: _differences(every, benchmark) for benchmark in present}
     return Comparison(columns=columns, rows=every, differences=differences)
 
 
@@ -77,82 +79,74 @@ def results_in(folder: Path) -> dict[Benchmark, EvalResult]:
     return {result.benchmark: result for result in map(read_result, oldest_first)}
 
 
-def _row_of_folder(folder: Path, only: Benchmark | None) -> ComparisonRow:
-    results = {name: result for name, result in results_in(folder).items() if only in (None, name)}
-    scores: dict[Column, float] = {}
-    settings: dict[Benchmark, Mapping[str, str]] = {}
+def _names(folders: Sequence[Path]) -> list[str]:
+    """Each folder's own name where that tells it apart, else its path."""
+    names = [folder.resolve().name for folder in folders]
+    uses = Counter([*names, *(row.model for row in PUBLISHED)])
+    return [name if uses[name] == 1 else str(folder) for name, folder in zip(names, folders, strict=True)]
+
+
+def _row_of_folder(folder: Path, name: str, only: Benchmark | None) -> ComparisonRow:
+    results = {benchmark: result for benchmark, result in results_in(folder).items() if only in (None, benchmark)}
+    rows = [_row_of_result(result, name) for result in results.values()]
     if Benchmark.samples not in results and only in (None, Benchmark.samples):
-        scores, settings = _of_training(RunDirectory(folder))
-    for benchmark, result in results.items():
-        scores |= {(benchmark, name): value for name, value in result.metrics.items()}
-        settings[benchmark] = described(result.settings) if result.settings else {"answers": "stored"}
-    if not settings:
+        rows += _rows_of_training(RunDirectory(folder), name)
+    if not rows:
         what = f"result of {only}" if only else "result"
         raise DataError(
             f"{folder}: holds no {what}: give a folder that `museg eval` wrote or a run with an evaluation at its end"
         )
-    return ComparisonRow(name=str(folder), scores=scores, settings=settings)
+    return ComparisonRow(
+        name=name,
+        scores=_joined(row.scores for row in rows),
+        settings={benchmark: settings for row in rows for benchmark, settings in row.settings.items()},
+        blind=_joined(row.blind for row in rows),
+        constant=_joined(row.constant for row in rows),
+    )
 
 
-def _of_training(run: RunDirectory) -> tuple[dict[Column, float], dict[Benchmark, Mapping[str, str]]]:
-    """The held-out evaluation at the end of training."""
+def _row_of_result(result: EvalResult, name: str) -> ComparisonRow:
+    return ComparisonRow(
+        name=name,
+        scores=_of(result.benchmark, result.scores),
+        settings={result.benchmark: described(result.settings) if result.settings else {"answers": "stored"}},
+        blind=_of(result.benchmark, result.blind),
+        constant=_of(result.benchmark, result.constant.scores if result.constant else {}),
+    )
+
+
+def _rows_of_training(run: RunDirectory, name: str) -> list[ComparisonRow]:
+    """The held-out evaluation at the end of training; empty if there was none."""
     summary = read_summary(run)
     if summary is None or not summary.eval_after or not run.config_file.is_file():
-        return {}, {}
-    config = load_config(run.config_file)
-    budget = FrameBudget.from_config(config.video, evaluation=True)
-    scores = {(Benchmark.samples, name): value for name, value in summary.eval_after.items()}
-    described_settings = {
-        "data": str(config.data.eval),
-        "prompt": f"{config.data.eval_template} template",
-        **_described_budget(budget),
-        "sampling": f"{SAMPLING}, {config.eval.max_tokens} tokens",
-        "dtype": config.model.dtype.value,
-    }
-    return scores, {Benchmark.samples: described_settings}
+        return []
+    blind = {key.removeprefix(BLIND): value for key, value in summary.eval_after.items() if key.startswith(BLIND)}
+    scores = {key: value for key, value in summary.eval_after.items() if not key.startswith(BLIND)}
+    return [
+        ComparisonRow(
+            name=name,
+            scores=_of(Benchmark.samples, scores),
+            settings={Benchmark.samples: described_training(load_config(run.config_file), summary.steps)},
+            blind=_of(Benchmark.samples, blind),
+        )
+    ]
 
 
-def described(settings: EvalSettings) -> dict[str, str]:
-    """Setting → value in words, for people."""
-    budget = FrameBudget(
-        fps=settings.fps,
-        min_frames=settings.min_frames,
-        max_frames=settings.max_frames,
-        min_pixels=settings.min_pixels,
-        max_pixels=settings.max_pixels,
-        total_pixels=settings.total_pixels,
-    )
-    return {
-        "data": settings.data,
-        "prompt": _described_prompt(settings.prompt),
-        **_described_budget(budget),
-        "sampling": f"{settings.sampling}, {settings.max_tokens} tokens",
-        "dtype": settings.dtype,
-    }
+def _of(benchmark: Benchmark, scores: Mapping[str, float]) -> dict[Column, float]:
+    return {(benchmark, name): value for name, value in scores.items()}
 
 
-def _described_budget(budget: FrameBudget) -> dict[str, str]:
-    return {
-        "fps": f"{budget.fps:g}",
-        "frames": f"{budget.min_frames} to {budget.max_frames}",
-        "pixels": f"a frame {budget.min_pixels} to {budget.max_pixels}, a video {budget.total_pixels}",
-    }
+def _joined(parts: Iterable[Mapping[Column, float]]) -> dict[Column, float]:
+    return {column: value for part in parts for column, value in part.items()}
 
 
-def _described_prompt(prompt: str) -> str:
-    """The longest of the authors' templates that the prompt ends in, or that it is none of them."""
-    for template in (Template.timestamps, Template.plain):
-        if QUESTION_TEMPLATES[template].removeprefix("{}") in prompt:
-            return f"{template} template"
-    return "another template"
-
-
-def _published_rows(benchmarks: Iterable[Benchmark]) -> list[ComparisonRow]:
+def _published_rows(present: Iterable[Benchmark]) -> list[ComparisonRow]:
+    benchmarks = [benchmark for benchmark in present if FACTS[benchmark].published]
     return [
         ComparisonRow(
             name=row.model,
             scores={column: value for column, value in row.scores.items() if column[0] in benchmarks},
-            settings={benchmark: KNOWN_SETTINGS for benchmark in benchmarks if FACTS[benchmark].published},
+            settings={benchmark: described_published(benchmark) for benchmark in benchmarks},
             published=True,
         )
         for row in PUBLISHED

@@ -16,11 +16,15 @@ from museg.evaluation.blind import (
     best_constant_answer_for_all_segments,
     swapped_videos,
 )
-from museg.evaluation.et_bench.samples import EtBenchSample, read_et_bench
+from museg.evaluation.et_bench.java import require_java
+from museg.evaluation.et_bench.samples import CAPTIONING, EtBenchSample, in_subset, read_et_bench
 from museg.evaluation.et_bench.scoring import score_et_bench
-from museg.evaluation.et_bench.similarity import SentenceSimilarity
+from museg.evaluation.et_bench.similarity import SentenceSimilarity, Similarity
 from museg.evaluation.grounding import score_grounding
 from museg.evaluation.predictions import answer_of, write_et_bench_predictions, write_predictions
+
+BLIND = "blind/"
+"""Begins the names of blind scores where they stand among others."""
 
 
 class Exam(Protocol):
@@ -78,15 +82,39 @@ class GroundingExam:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EtBenchOptions:
+    """What is scored of E.T. Bench."""
+
+    subset: Path | None = None
+    """File that names the questions (`in_subset`); None: all."""
+    captions: bool = True
+    """Whether captions are compared, which needs Java."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EtBenchExam:
-    """E.T. Bench: questions of eleven kinds, with a prompt and scores of its own and without a blind score."""
+    """E.T. Bench: questions of twelve kinds, with a prompt and scores of its own and without a blind score."""
 
     file: Path
     samples: Sequence[EtBenchSample]
+    """Of the file and in its order, not necessarily all."""
+    similarity: Similarity
+    captions: bool = True
 
     @classmethod
-    def from_file(cls, file: Path) -> Self:
-        return cls(file=file, samples=read_et_bench(file))
+    def from_file(cls, file: Path, options: EtBenchOptions) -> Self:
+        """Read the questions, and see that their answers can be scored: better now than after hours of asking.
+
+        Raises:
+            DataError: a file is missing or malformed, or the subset names none of the questions.
+            UserError: captions are to be compared and Java is missing, or the model that compares texts is.
+        """
+        samples = read_et_bench(file)
+        if options.subset is not None:
+            samples = in_subset(samples, options.subset)
+        if options.captions and any(sample.task in CAPTIONING for sample in samples):
+            require_java()
+        return cls(file=file, samples=samples, similarity=SentenceSimilarity(), captions=options.captions)
 
     def videos(self) -> list[str]:
         return [sample.video for sample in self.samples]
@@ -101,22 +129,13 @@ class EtBenchExam:
         return self.scores_of_answers([answer_of(text) for text in texts])
 
     def scores_of_answers(self, answers: Sequence[str]) -> dict[str, float]:
-        """Abilities (`REF`), tasks (`TVG F1`) and tasks by source (`tvg/qvhighlights/F1@0.5`) from the answers alone.
-
-        Raises UserError if captions are to be compared and Java is missing.
-        """
-        scores = score_et_bench(self.samples, answers, SentenceSimilarity())
-        by_source = {
-            f"{source.task}/{source.source}/{name}": value
-            for source in scores.sources
-            for name, value in source.metrics.items()
-        }
-        return {**scores.merged, **scores.overall, **by_source}
+        """The same of the answers alone: abilities, tasks, and tasks by source (`EtBenchScores.flat`)."""
+        return score_et_bench(self.samples, answers, self.similarity, captions=self.captions).flat()
 
     def write_predictions(self, path: Path, texts: Sequence[str]) -> None:
-        write_et_bench_predictions(path, self.file, texts)
+        write_et_bench_predictions(path, self.file, self.samples, texts)
 
 
 def metrics_of(scores: Mapping[str, float], blind: Mapping[str, float]) -> dict[str, float]:
-    """Both in one: `<metric>` and `blind/<metric>`."""
-    return {**scores, **{f"blind/{name}": value for name, value in blind.items()}}
+    """Both in one, as a run's summary.json has them: `<metric>` and `blind/<metric>`."""
+    return {**scores, **{f"{BLIND}{name}": value for name, value in blind.items()}}

@@ -10,6 +10,7 @@ from pathlib import Path
 from museg.data.rows import Row
 from museg.data.samples import Sample
 from museg.errors import DataError
+from museg.evaluation.et_bench.samples import EtBenchSample
 from museg.rewards.answers import answer_content
 from museg.runs.directory import write_atomically
 
@@ -57,10 +58,20 @@ def write_predictions(path: Path, samples: Sequence[Sample], texts: Sequence[str
     write_atomically(path, json.dumps(rows, indent=1, ensure_ascii=False) + "\n")
 
 
-def write_et_bench_predictions(path: Path, questions: Path, texts: Sequence[str]) -> None:
-    """Write the rows of an E.T. Bench file with the answers in `a`, as the benchmark's own script expects them."""
-    rows = [{**_object(row), "a": answer_of(text)} for row, text in zip(_read_list(questions), texts, strict=True)]
-    write_atomically(path, json.dumps(rows, indent=1, ensure_ascii=False) + "\n")
+def write_et_bench_predictions(
+    path: Path, questions: Path, samples: Sequence[EtBenchSample], texts: Sequence[str]
+) -> None:
+    """Write rows of an E.T. Bench file with the answers in `a`, as the benchmark's own script expects them.
+
+    `samples`: of that file and in its order, all or some; the rows of the others are left out.
+    """
+    rows = map(_object, _read_list(questions))
+    # `rows` goes on after the row of the sample before.
+    answered = [
+        next(row for row in rows if _is_of(row, sample)) | {"a": answer_of(text)}
+        for sample, text in zip(samples, texts, strict=True)
+    ]
+    write_atomically(path, json.dumps(answered, indent=1, ensure_ascii=False) + "\n")
 
 
 def answer_of(text: str) -> str:
@@ -99,6 +110,10 @@ def _row(value: object, where: str) -> Row:
 def _object(value: object) -> dict[str, object]:
     assert isinstance(value, dict), "read_et_bench has read the same rows"
     return value
+
+
+def _is_of(row: dict[str, object], sample: EtBenchSample) -> bool:
+    return (row["task"], row["source"], row["idx"]) == (sample.task, sample.source, sample.idx)
 
 
 def _read_list(path: Path) -> list[object]:

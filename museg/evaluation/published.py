@@ -13,15 +13,15 @@ from museg.evaluation.benchmarks import Benchmark
 
 SOURCE = "arXiv 2505.20715"
 
-KNOWN_SETTINGS: Mapping[str, str] = {
-    "prompt": "timestamps template",
-    "fps": "2",
-    "frames": "4 to 768",
-    "pixels": "a frame 12544 to 602112, a video 2809856",
-    "sampling": "greedy, 512 tokens",
-    "dtype": "bfloat16",
-}
-"""From the authors' evaluation scripts; those of the models they compare with are taken to be the same."""
+UNKNOWN = (
+    "versions of torch, vLLM and transformers; whether the models that the authors compare with were asked in the same "
+    "way (taken to be so); which metrics the columns are (Charades-STA is taken to be mIoU, THUMOS and Perception Test "
+    "mean F1)"
+)
+UNKNOWN_OF_ET_BENCH = (
+    "whether CAP is captioning's F1 (CAP F1) or the similarity of captions (CAP Sim), and so which average AVG is"
+)
+"""What isn't known of the published rows, in words."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

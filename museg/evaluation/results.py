@@ -9,7 +9,7 @@ from pathlib import Path
 
 from museg.errors import DataError
 from museg.evaluation.benchmarks import Benchmark
-from museg.evaluation.exams import Exam, GroundingExam, metrics_of
+from museg.evaluation.exams import Exam, GroundingExam
 from museg.evaluation.settings import EvalSettings
 from museg.runs.directory import write_atomically
 
@@ -36,11 +36,6 @@ class EvalResult:
     """Video that couldn't be decoded → why; its questions count as answered wrongly."""
     settings: EvalSettings | None = None
     """None for stored answers, of which nobody knows how they came about."""
-
-    @property
-    def metrics(self) -> dict[str, float]:
-        """Scores and blind scores in one, as a run's summary.json has them."""
-        return metrics_of(self.scores, self.blind)
 
     def as_json(self) -> str:
         return json.dumps(asdict(self), indent=2, ensure_ascii=False, allow_nan=False)

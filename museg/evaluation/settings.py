@@ -48,21 +48,24 @@ class EvalSettings:
     dtype: str
     versions: Mapping[str, str]
     """Package → version."""
+    subset: str | None = None
+    """File that names the questions asked; None: all of `data`'s."""
+    subset_sha256: str | None = None
 
     def identity(self) -> dict[str, object]:
         """Field → value of all that decides the answers; an evaluation that goes on must have the same."""
-        elsewhere = ("model", "data", "parser", "versions")
+        elsewhere = ("model", "data", "subset", "parser", "versions")
         return {field.name: getattr(self, field.name) for field in fields(self) if field.name not in elsewhere}
 
 
-def eval_settings(config: Config, *, prompt: str, parser: str) -> EvalSettings:
-    """The settings of an evaluation of `model.path` on `data.eval`."""
+def eval_settings(config: Config, *, prompt: str, parser: str, subset: Path | None = None) -> EvalSettings:
+    """The settings of an evaluation of `model.path` on `data.eval`, or those of its questions that `subset` names."""
     budget = FrameBudget.from_config(config.video, evaluation=True)
     return EvalSettings(
         model=config.model.path,
         model_sha256=model_fingerprint(Path(config.model.path)),
         data=str(config.data.eval),
-        data_sha256=hashlib.sha256(Path(str(config.data.eval)).read_bytes()).hexdigest(),
+        data_sha256=_sha256(Path(str(config.data.eval))),
         prompt=prompt,
         fps=budget.fps,
         min_frames=budget.min_frames,
@@ -76,6 +79,8 @@ def eval_settings(config: Config, *, prompt: str, parser: str) -> EvalSettings:
         parser=parser,
         dtype=config.model.dtype.value,
         versions=dict(_versions()),
+        subset=None if subset is None else str(subset),
+        subset_sha256=None if subset is None else _sha256(subset),
     )
 
 
@@ -95,6 +100,10 @@ def model_fingerprint(folder: Path) -> str:
             file.seek(max(0, size - _WEIGHTS_SAMPLE_BYTES))
             digest.update(file.read())
     return digest.hexdigest()
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _versions() -> Iterator[tuple[str, str]]:

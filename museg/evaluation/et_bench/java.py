@@ -33,13 +33,14 @@ def require_java() -> str:
     """Path of `java`. Raises UserError if it, or pycocoevalcap, isn't installed."""
     if find_spec("pycocoevalcap") is None:
         raise UserError(
-            "E.T. Bench captions are scored by pycocoevalcap, which isn't installed: pip install pycocoevalcap"
+            "E.T. Bench captions are scored by pycocoevalcap, which isn't installed: pip install pycocoevalcap, "
+            "or score without captions (--no-captions)"
         )
     java = shutil.which("java")
     if java is None:
         raise UserError(
             "E.T. Bench captions are tokenized and scored (METEOR) by Java programs, and there is no `java` on PATH: "
-            "install a JRE (Debian: default-jre-headless), or score without captions"
+            "install a JRE (Debian: default-jre-headless), or score without captions (--no-captions)"
         )
     return java
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
+from typing import Self
 
 from museg.errors import DataError
 from museg.evaluation.et_bench.captioning import score_captions, score_detection
@@ -72,6 +73,37 @@ class EtBenchScores:
     def absent(self) -> tuple[str, ...]:
         """Tasks without samples."""
         return tuple(task for task in TASKS if all(scores.task != task for scores in self.sources))
+
+    @property
+    def captions_left_out(self) -> bool:
+        """Whether there are captions that weren't compared (`captions=False`)."""
+        return any(scores.task in CAPTIONING and "SentSim" not in scores.metrics for scores in self.sources)
+
+    def flat(self) -> dict[str, float]:
+        """All in one mapping, as results.json has it: `REF`, `TVG F1`, `tvg/qvhighlights/F1@0.5`."""
+        by_source = {
+            f"{scores.task}/{scores.source}/{name}": value
+            for scores in self.sources
+            for name, value in scores.metrics.items()
+        }
+        return {**self.merged, **self.overall, **by_source}
+
+    @classmethod
+    def from_flat(cls, flat: Metrics) -> Self:
+        """What `flat` was made of."""
+        sources: dict[tuple[str, str], dict[str, float]] = {}
+        for name, value in flat.items():
+            if "/" in name:
+                task, source_and_metric = name.split("/", 1)
+                source, metric = source_and_metric.rsplit("/", 1)
+                sources.setdefault((task, source), {})[metric] = value
+        return cls(
+            sources=tuple(
+                SourceScores(task=task, source=source, metrics=metrics) for (task, source), metrics in sources.items()
+            ),
+            overall={name: flat[name] for name in flat if "/" not in name and name not in MERGED},
+            merged={name: flat[name] for name in flat if name in MERGED},
+        )
 
 
 def score_et_bench(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Sequence
 from functools import cached_property
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,7 +37,12 @@ class SentenceSimilarity:
     """
 
     def __init__(self, path: Path | None = None) -> None:
-        """`path`: folder of the model; None: all-MiniLM-L6-v2 from its package. Raises ModelError if it isn't there."""
+        """`path`: folder of the model; None: all-MiniLM-L6-v2 from its package.
+
+        Raises ModelError if it, or sentence-transformers, isn't there.
+        """
+        if find_spec("sentence_transformers") is None:
+            raise ModelError("texts are compared by sentence-transformers, which isn't installed: pip install it")
         self._path = path or _bundled_model()
         if not (self._path / "modules.json").is_file():
             raise ModelError(f"{self._path}: isn't the folder of a sentence-transformers model: it has no modules.json")

@@ -44,8 +44,8 @@ def test_the_table_has_the_published_and_the_constant_score(
     predictions = write_rows(tmp_path / "predictions.json", "charades_sta")
     assert main(["eval", "--benchmark", "charades_sta", "--predictions", str(predictions)]) == 0
     shown = capsys.readouterr().out
-    miou = next(line for line in shown.splitlines() if "miou" in line)
-    assert [cell.strip() for cell in miou.strip("│ ").split("│")] == ["miou", "0.370", "0.319", *PUBLISHED_MIOU]
+    miou = next(line for line in shown.splitlines() if "mIoU" in line)
+    assert [cell.strip() for cell in miou.strip("│ ").split("│")] == ["mIoU", "0.370", "0.319", *PUBLISHED_MIOU]
     assert "constant: 0.0 to 12.3 s, whatever is asked" in shown
 
 
@@ -80,7 +80,56 @@ def test_et_bench_is_scored_from_its_own_rows(tmp_path: Path, capsys: pytest.Cap
     del rows[1]["a"]
     (tmp_path / "et_bench.json").write_text(json.dumps(rows))
     assert main(command) == 2
-    assert "sample 2: has no answer: add 'a'" in capsys.readouterr().err
+    assert "tvg of charades_sta, idx 1: has no answer: add 'a'" in capsys.readouterr().err
+
+
+def et_bench_rows(path: Path) -> Path:
+    """TVG: IoU 1 and 0.5. RAR: right. DVC: the one caption overlaps one of the two right segments."""
+    made = {"source": "made", "video": "a.mp4", "q": "?"}
+    rows = [
+        {**made, "task": "tvg", "idx": 0, "tgt": [10, 20], "a": "10.0 - 20.0"},
+        {**made, "task": "tvg", "idx": 1, "tgt": [10, 20], "a": "15.0 - 20.0"},
+        {**made, "task": "rar", "idx": 0, "o": ["run", "sit", "eat", "sleep"], "p": 1, "a": "(B)"},
+        {**made, "task": "dvc", "idx": 0, "tgt": [[0, 10], [20, 30]], "g": ["it opens", "it shuts"]}
+        | {"a": "0 - 10 seconds, it opens."},
+    ]
+    path.write_text(json.dumps(rows))
+    return path
+
+
+def test_et_bench_without_captions_scores_all_else_and_says_what_is_absent(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("COLUMNS", "120")
+    command = ["eval", "--benchmark", "et_bench", "--predictions", str(et_bench_rows(tmp_path / "rows.json"))]
+    assert main(command) == 2
+    assert "there is no `java` on PATH" in capsys.readouterr().err
+    assert main([*command, "--no-captions", "--json"]) == 0
+    scores = json.loads(capsys.readouterr().out)["scores"]
+    # Precision 1 and recall 1/2 at every threshold.
+    assert {name: scores[name] for name in scores if "/" not in name} == pytest.approx(
+        {"TVG F1": (1 + 1 + 1 + 0.5) / 4, "RAR Acc": 1, "DVC F1": 2 / 3}, abs=1e-5
+    )
+    assert main([*command, "--no-captions"]) == 0
+    shown = capsys.readouterr().out
+    lines = [" ".join(line.replace("│", " ").split()) for line in shown.splitlines()]
+    assert "TVG made 2 0 100.0 100.0 100.0 50.0 87.5" in lines
+    assert "RAR made 1 0 100.0" in lines
+    assert "DVC made 1 0 66.7 66.7 66.7 66.7 66.7 – – – –" in lines
+    assert "captions weren't compared: BLEU, METEOR, ROUGE_L, CIDEr and SentSim of DVC and SLC are absent" in shown
+
+
+def test_a_subset_of_et_bench_is_scored_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    subset = tmp_path / "subset.json"
+    subset.write_text('{"tvg": {"made": [1]}, "rar": {"made": [0]}}')
+    rows = et_bench_rows(tmp_path / "rows.json")
+    command = ["eval", "--benchmark", "et_bench", "--predictions", str(rows), "--subset", str(subset), "--json"]
+    assert main(command) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["num_samples"] == 2
+    assert (result["scores"]["TVG F1"], result["scores"]["RAR Acc"]) == (0.75, 1)
+    assert "DVC F1" not in result["scores"]
 
 
 @pytest.mark.parametrize(
@@ -95,6 +144,15 @@ def test_et_bench_is_scored_from_its_own_rows(tmp_path: Path, capsys: pytest.Cap
         (["configs/quickstart.yaml", "other.yaml"], "needs one of CONFIG"),
         (["configs/stage_1.yaml"], "data.eval has no value"),
         (["--compare", "nowhere"], "nowhere: holds no result"),
+        (["--compare", "nowhere", "--no-captions"], "--compare has no use for --no-captions: leave it out"),
+        (
+            ["--predictions", "x.json", "--benchmark", "thumos14", "--subset", "y.json"],
+            "--subset and --no-captions go with",
+        ),
+        (
+            ["configs/quickstart.yaml", "--markdown"],
+            "asking a model has no use for --markdown",
+        ),
     ],
 )
 def test_a_mistake_is_told_in_one_line(
@@ -110,4 +168,6 @@ def test_a_mistake_is_told_in_one_line(
 def test_the_help_has_examples(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["eval", "--help"])
-    assert "museg eval --run runs/quickstart" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    for mode in ("--run", "configs/", "--benchmark charades_sta --predictions", "--compare"):
+        assert f"museg eval {mode}" in shown

@@ -7,6 +7,7 @@ import pytest
 
 from museg.data.samples import Sample
 from museg.errors import DataError
+from museg.evaluation.et_bench.samples import read_et_bench
 from museg.evaluation.exams import GroundingExam
 from museg.evaluation.predictions import answer_of, read_predictions, write_et_bench_predictions, write_predictions
 
@@ -61,13 +62,15 @@ def test_a_malformed_file_is_refused_with_the_place(content: str, complaint: str
     assert complaint in str(raised.value)
 
 
-def test_et_bench_keeps_its_rows_and_gets_answers(tmp_path: Path) -> None:
+def test_et_bench_keeps_the_rows_that_were_asked_and_gets_answers(tmp_path: Path) -> None:
+    row = {"task": "vhd", "source": "made", "video": "a.mp4", "q": "when?", "tgt": [1, 2], "more": 7}
     questions = tmp_path / "et_bench.json"
-    questions.write_text(json.dumps([{"task": "tvg", "q": "when?"}, {"task": "rar", "q": "which?"}]))
-    write_et_bench_predictions(tmp_path / "predictions.json", questions, [TEXTS[0], "none"])
+    questions.write_text(json.dumps([{**row, "idx": idx} for idx in (5, 3, 4)]))
+    samples = read_et_bench(questions)
+    write_et_bench_predictions(tmp_path / "predictions.json", questions, [samples[0], samples[2]], [TEXTS[0], "none"])
     assert json.loads((tmp_path / "predictions.json").read_text()) == [
-        {"task": "tvg", "q": "when?", "a": "1.25-3.0"},
-        {"task": "rar", "q": "which?", "a": ""},
+        {**row, "idx": 5, "a": "1.25-3.0"},
+        {**row, "idx": 4, "a": ""},
     ]
 
 

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from museg.errors import DataError
 from museg.evaluation.et_bench.samples import EtBenchSample
-from museg.evaluation.et_bench.scoring import MERGED, merged_scores, score_et_bench
+from museg.evaluation.et_bench.scoring import MERGED, EtBenchScores, merged_scores, score_et_bench
 from museg.evaluation.et_bench.tables import et_bench_tables
 from tests.museg.evaluation.et_bench.made import captioned, grounded, multiple_choice
 
@@ -61,6 +61,16 @@ def test_scores_merge_by_task_and_ability() -> None:
         "COM": 0.5,
         "AVG F1": pytest.approx((0.66667 + 0.85 + 0.5 + 0.5) / 4, abs=1e-5),
     }
+
+
+def test_scores_in_one_mapping_are_read_back_as_they_were() -> None:
+    samples, answers = every_task()
+    samples[-1] = replace(samples[-1], source="a/b")
+    scores = score_et_bench(samples, answers, none_alike, captions=False)
+    flat = scores.flat()
+    assert flat["tvg/a/b/F1@0.1"] == 0
+    assert EtBenchScores.from_flat(flat) == scores
+    assert scores.captions_left_out
 
 
 def test_what_lacks_a_task_is_left_out() -> None:
