@@ -123,7 +123,7 @@ def _learner(config: Config) -> Iterator[str]:
     learner = config.learner
     yield from _at_least("learner.ranks", learner.ranks, 1)
     yield from _at_least("learner.threads", learner.threads, 1)
-    yield from _at_least("learner.cpus", learner.cpus, 0)
+    yield from _above_zero("learner.cpus", learner.cpus)
     yield from _at_least("learner.warmup_steps", learner.warmup_steps, 0)
     yield from _at_least("learner.weight_decay", learner.weight_decay, 0)
     yield from _above_zero("learner.lr", learner.lr)
