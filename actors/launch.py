@@ -13,7 +13,7 @@ from rich.console import Console
 from transformers import Qwen2_5_VLProcessor
 
 from actors.cluster import ray_session, reserved_and_offered
-from actors.evaluation import Evaluator
+from actors.evaluation.evaluator import Evaluator
 from actors.progress import ProgressDisplay, show_result
 from actors.prompt_source import PromptSource
 from actors.resuming import StartingPoint, starting_point

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-from actors.evaluation import Evaluator
+from actors.evaluation.evaluator import Evaluator
 from actors.flat_groups import Rollout, harvest
 from actors.generation import GeneratedGroup, GenerationRequest
 from actors.generator_pool import GeneratorPool

@@ -135,7 +135,7 @@ def _ask(args: argparse.Namespace, benchmark: Benchmark) -> EvalResult:
 
     config = _config(args, benchmark)  # before the engines' slow imports
     folder = args.output or _default_folder(args.run_dir, config, benchmark)
-    from actors.evaluating import Evaluation, run_evaluation
+    from actors.evaluation.benchmark_run import Evaluation, run_evaluation
 
     console = Console(stderr=args.json)
     evaluation = Evaluation(benchmark=benchmark, config=config, folder=folder, et_bench=_et_bench(args))

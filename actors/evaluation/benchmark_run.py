@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from transformers import Qwen2_5_VLProcessor
 
-from actors.answering import Answerer, Question, exam_questions
 from actors.cluster import ray_session, reserved_and_offered
+from actors.evaluation.answering import Answerer, Question, exam_questions
 from actors.workers import start_inference_workers
 from museg.config.schema import Config
 from museg.data.prompts import ChatTemplated

@@ -11,8 +11,8 @@ import pytest
 from rich.console import Console
 from transformers import Qwen2_5_VLProcessor
 
-from actors.answering import exam_questions
-from actors.evaluating import ANSWERS_FILE, PREDICTIONS_FILE, Evaluation, run_evaluation
+from actors.evaluation.answering import exam_questions
+from actors.evaluation.benchmark_run import ANSWERS_FILE, PREDICTIONS_FILE, Evaluation, run_evaluation
 from museg.config.choices import Template
 from museg.config.schema import Config
 from museg.data.prompts import ET_BENCH_TEMPLATE

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from actors.answering import Answerer, exam_questions
+from actors.evaluation.answering import Answerer, exam_questions
 from actors.generator_pool import GeneratorPool
 from actors.reward_pool import RewardPool
 from museg.config.schema import Config

@@ -16,7 +16,7 @@ from actors.progress import ProgressDisplay, sft_headline, show_result
 from actors.prompt_source import PromptSource
 from actors.resuming import StartingPoint, starting_point
 from actors.stopping import StopSignal
-from actors.supervised_trainer import SupervisedTrainer
+from actors.supervised.trainer import SupervisedTrainer
 from actors.workers import learner_placement, start_supervised_workers
 from museg.config.loading import dump_config
 from museg.config.schema import Config

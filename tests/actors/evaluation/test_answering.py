@@ -4,7 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncGenerator, Sequence
 
-from actors.answering import PROMPTS_PER_GENERATOR, Answer, Answerer, Question
+from actors.evaluation.answering import PROMPTS_PER_GENERATOR, Answer, Answerer, Question
 from actors.generation import GeneratedGroup, GenerationRequest
 from actors.reward import DecodeOutcome
 from museg.config.schema import Config

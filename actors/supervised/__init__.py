@@ -1,0 +1,1 @@
+"""Supervised fine-tuning by the service: the same learner, without generators."""
