@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 
 from museg.data.samples import Sample, read_samples, write_samples
 from museg.errors import DataError
-
-AUTHORS_DATA = Path(__file__).parents[4] / "shared" / "data" / "museg"
+from tests.annotations import authors_file
 
 ROW = {"idx": 3, "problem": "When?", "solution": [[1, 2.5]], "video": "a.mp4", "duration": 9, "task": "tvg"}
 
@@ -23,13 +22,6 @@ def write_rows(path: Path, *rows: object) -> Path:
 
 def without(field: str) -> dict[str, object]:
     return {name: value for name, value in ROW.items() if name != field}
-
-
-def authors_file(name: str) -> Path:
-    path = AUTHORS_DATA / name
-    if not path.is_file():
-        pytest.skip(f"the authors' annotations aren't beside this checkout ({path})")
-    return path
 
 
 def test_a_row_becomes_a_sample_with_numbers_as_floats(tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -9,15 +8,8 @@ from museg.data.checking.anomalies import RULES, Kind
 from museg.data.checking.checking import CheckSettings, check_files
 from museg.data.checking.statistics import Statistics
 from museg.evaluation.blind import AnswerUnit, ConstantAnswer
+from tests.annotations import authors_file
 from tests.museg.data.checking.rows import check, row, write_rows
-
-
-def annotations(*names: str) -> list[Path]:
-    """Files of the authors' data, which isn't part of this repository."""
-    folder = os.environ.get("MUSEG_ANNOTATIONS")
-    if folder is None:
-        pytest.skip("MUSEG_ANNOTATIONS names no folder that has the authors' annotations")
-    return [Path(folder) / name for name in names]
 
 
 def test_every_kind_has_a_rule() -> None:
@@ -72,7 +64,7 @@ def test_statistics_without_a_usable_row(tmp_path: Path) -> None:
 
 
 def test_the_authors_training_data_has_the_known_anomalies() -> None:
-    first, second = annotations("stage_1.jsonl", "stage_2.jsonl")
+    first, second = [authors_file("stage_1.jsonl"), authors_file("stage_2.jsonl")]
     result = check_files([first, second], CheckSettings())
     assert result.counts == {
         Kind.inverted: 7,
@@ -96,6 +88,6 @@ def test_the_authors_training_data_has_the_known_anomalies() -> None:
 
 
 def test_the_authors_thumos_questions_are_unsorted_as_known() -> None:
-    (path,) = annotations("thumos14.json")
+    (path,) = [authors_file("thumos14.json")]
     counts = check(path).counts
     assert (counts[Kind.unsorted], counts[Kind.missing_duration]) == (30, 227)
