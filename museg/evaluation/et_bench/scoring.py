@@ -1,7 +1,7 @@
 """E.T. Bench (Liu et al. 2024, arXiv 2409.18111): all scores, as the benchmark's own script computes them.
 
 MUSEG's paper (arXiv 2505.20715) publishes REF, GND, CAP, COM and AVG. AVG is the plain mean of the four in all of its
-rows. Whether CAP is the F1 or the similarity of captioning it doesn't say, and no figure of it decides; the
+rows. Whether CAP is the F1 or the similarity of captioning it doesn't say (museg/evaluation/published.py); the
 benchmark's script prints both, and so both are here, with the average that belongs to each.
 """
 
