@@ -48,7 +48,6 @@ def step_metrics(
     totals = [reward.total for reward in rewards]
     tokens = [len(completion.token_ids) for completion in completions]
     versions = [completion.weights_version for completion in completions]
-    weights = [stats.num_tokens for stats in group_stats]
     return {
         "step": step,
         "weights_version": min(versions),
@@ -59,21 +58,28 @@ def step_metrics(
         **harvest.metrics(),
         "completion/tokens_mean": statistics.fmean(tokens),
         "completion/truncated_fraction": statistics.fmean(c.finish_reason == "length" for c in completions),
-        "policy/kl": statistics.fmean((stats.kl for stats in group_stats), weights),
-        "policy/entropy": statistics.fmean((stats.entropy for stats in group_stats), weights),
-        "policy/clip_fraction": statistics.fmean(
-            (stats.clip_fraction for stats in group_stats), [stats.num_ratios for stats in group_stats]
-        ),
-        **_importance_metrics(group_stats),
+        **_learner_metrics(group_stats),
         "policy/grad_norm": step_stats.grad_norm,
-        "policy/loss": statistics.fmean(stats.loss for stats in group_stats),
         "policy/lr": step_stats.lr,
-        "parity/logprob_gap_mean": statistics.fmean((stats.logprob_gap_mean for stats in group_stats), weights),
-        "parity/logprob_gap_max": max(stats.logprob_gap_max for stats in group_stats),
         **times,
         "throughput/completions_per_s": len(everything) / times["time/step_s"],
         "throughput/tokens_per_s": sum(len(completion.token_ids) for completion in everything) / times["time/step_s"],
         "staleness": step - 1 - min(versions),
+    }
+
+
+def _learner_metrics(group_stats: Sequence[GroupStats]) -> dict[str, float]:
+    """What the learner's forward passes tell: means over tokens, the loss over groups."""
+    tokens = [stats.num_tokens for stats in group_stats]
+    ratios = [stats.num_ratios for stats in group_stats]
+    return {
+        "policy/kl": statistics.fmean((stats.kl for stats in group_stats), tokens),
+        "policy/entropy": statistics.fmean((stats.entropy for stats in group_stats), tokens),
+        "policy/clip_fraction": statistics.fmean((stats.clip_fraction for stats in group_stats), ratios),
+        "policy/loss": statistics.fmean(stats.loss for stats in group_stats),
+        **_importance_metrics(group_stats),
+        "parity/logprob_gap_mean": statistics.fmean((stats.logprob_gap_mean for stats in group_stats), tokens),
+        "parity/logprob_gap_max": max(stats.logprob_gap_max for stats in group_stats),
     }
 
 

@@ -65,14 +65,8 @@ async def start_workers(config: Config, placement: PlacementGroup, start: PhaseS
     Raises:
         DeadlineError: the cluster didn't give the resources in time.
     """
-    share = reserved_and_offered(config)
-    await within(START_TIMEOUT_S, f"a place for the learner ranks ({share})", placement.ready())
-    learners = [_learner(config, rank, placement) for rank in range(config.learner.ranks)]
-    learner = LearnerGang(learners, config.learner.timeout_s, config.grpo.updates_per_rollout)
-    inference, _ = await asyncio.gather(
-        start_inference_workers(config),
-        within(START_TIMEOUT_S, f"the learner's start ({share})", learner.connect(start)),
-    )
+    learner = await _placed_learner(config, placement)
+    inference, _ = await asyncio.gather(start_inference_workers(config), _connected(config, learner, start))
     return Workers(generators=inference.generators, reward_workers=inference.reward_workers, learner=learner)
 
 
@@ -101,14 +95,22 @@ async def start_supervised_workers(config: Config, placement: PlacementGroup) ->
     Raises:
         DeadlineError: the cluster didn't give the resources in time.
     """
+    learner = await _placed_learner(config, placement)
+    rewards = [_reward_worker(config, rank) for rank in range(config.reward.workers)]
+    await _connected(config, learner, PhaseStart.of_run(config))
+    return SupervisedWorkers(reward_workers=RewardPool(rewards, config.reward.timeout_s), learner=learner)
+
+
+async def _placed_learner(config: Config, placement: PlacementGroup) -> LearnerGang:
+    """The learner's ranks, once the cluster has a place for all of them; nobody else is started before."""
     share = reserved_and_offered(config)
     await within(START_TIMEOUT_S, f"a place for the learner ranks ({share})", placement.ready())
-    rewards = [_reward_worker(config, rank) for rank in range(config.reward.workers)]
-    learner = LearnerGang(
-        [_learner(config, rank, placement) for rank in range(config.learner.ranks)], config.learner.timeout_s
-    )
-    await within(START_TIMEOUT_S, f"the learner's start ({share})", learner.connect())
-    return SupervisedWorkers(reward_workers=RewardPool(rewards, config.reward.timeout_s), learner=learner)
+    ranks = [_learner(config, rank, placement) for rank in range(config.learner.ranks)]
+    return LearnerGang(ranks, config.learner.timeout_s, config.grpo.updates_per_rollout)
+
+
+async def _connected(config: Config, learner: LearnerGang, start: PhaseStart) -> None:
+    await within(START_TIMEOUT_S, f"the learner's start ({reserved_and_offered(config)})", learner.connect(start))
 
 
 def _learner(config: Config, rank: int, placement: PlacementGroup) -> ActorHandle:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -136,6 +136,20 @@ class Gang:
     def stop(self) -> None:
         for rank in self.ranks:
             ray.kill(rank)
+
+
+def running_from(config: Config, start: Path) -> Iterator[tuple[Gang, Path]]:
+    """A gang for a whole test file, and the folder that holds its state before any step."""
+    gang = Gang(config)
+    gang.on_all("save_state", start)
+    yield gang, start
+    gang.stop()
+
+
+def at_start(gang: Gang, start: Path) -> Gang:
+    """The gang at the starting weights, no step done."""
+    gang.on_all("load_state", start)
+    return gang
 
 
 def _clip(path: Path) -> VideoClip:

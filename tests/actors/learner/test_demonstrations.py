@@ -25,7 +25,7 @@ from museg.policy.packing import pack_group
 from museg.sft.demonstrations import Demonstration
 from museg.sft.loss import supervised_loss
 from museg.video.clip import VideoClip
-from tests.actors.learner.conftest import Batch, Gang, Weights
+from tests.actors.learner.conftest import Batch, Gang, Weights, at_start, running_from
 
 pytestmark = pytest.mark.slow
 
@@ -111,18 +111,12 @@ def running_gang(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[tuple[Gang, Path]]:
     ranks, zero_stage = request.param
-    gang = Gang(make_supervised(ranks=ranks, zero_stage=zero_stage))
-    start = tmp_path_factory.mktemp("start")
-    gang.on_all("save_state", start)
-    yield gang, start
-    gang.stop()
+    yield from running_from(make_supervised(ranks=ranks, zero_stage=zero_stage), tmp_path_factory.mktemp("start"))
 
 
 @pytest.fixture
 def gang(running_gang: tuple[Gang, Path]) -> Gang:
-    gang, start = running_gang
-    gang.on_all("load_state", start)
-    return gang
+    return at_start(*running_gang)
 
 
 def learn(gang: Gang, lesson: Lesson) -> tuple[list[DemonstrationStats], StepStats]:

@@ -18,7 +18,7 @@ from museg.errors import ModelError
 from museg.grpo.aggregation import StepTotals
 from museg.grpo.losses import grpo_loss
 from museg.grpo.variants import loss_settings
-from tests.actors.learner.conftest import Batch, Gang, Weights
+from tests.actors.learner.conftest import Batch, Gang, Weights, at_start, running_from
 from tests.actors.learner.plain import PlainLearner
 
 pytestmark = pytest.mark.slow
@@ -84,19 +84,12 @@ def running_gang(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[tuple[Gang, Path]]:
     ranks, zero_stage = request.param
-    gang = Gang(make_config(ranks=ranks, zero_stage=zero_stage))
-    start = tmp_path_factory.mktemp("start")
-    gang.on_all("save_state", start)
-    yield gang, start
-    gang.stop()
+    yield from running_from(make_config(ranks=ranks, zero_stage=zero_stage), tmp_path_factory.mktemp("start"))
 
 
 @pytest.fixture
 def gang(running_gang: tuple[Gang, Path]) -> Gang:
-    """A gang at the starting weights, no step done."""
-    gang, start = running_gang
-    gang.on_all("load_state", start)
-    return gang
+    return at_start(*running_gang)
 
 
 def largest_difference(some: Weights, other: Weights) -> float:
