@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Mapping, Sequence
 
 from rich.console import Console
 from rich.table import Table
@@ -32,8 +33,33 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(figures))
         return 0
+    console = Console()
+    console.print(_table(figures))
+    for name, rows in figures.items():
+        if isinstance(rows, list):
+            console.print(_rows(name, rows))
+    return 0
+
+
+def _table(figures: Mapping[str, object]) -> Table:
     table = Table(show_header=False)
     for name, value in figures.items():
-        table.add_row(name, f"{value:,.4g}" if isinstance(value, float) else str(value))
-    Console().print(table)
-    return 0
+        if isinstance(value, Mapping):
+            table.add_row(name, ", ".join(f"{key} {_text(one)}" for key, one in value.items()))
+        elif not isinstance(value, list):
+            table.add_row(name, _text(value))
+    return table
+
+
+def _rows(title: str, rows: Sequence[Mapping[str, object]]) -> Table:
+    """Figures that are a list of rows with the same names."""
+    table = Table(title=title)
+    for heading in rows[0] if rows else ():
+        table.add_column(heading, justify="right")
+    for row in rows:
+        table.add_row(*map(_text, row.values()))
+    return table
+
+
+def _text(value: object) -> str:
+    return f"{value:,.4g}" if isinstance(value, float) else str(value)

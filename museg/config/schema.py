@@ -42,6 +42,12 @@ class ModelConfig:
 
 
 @dataclass(kw_only=True)
+class PolicyConfig:
+    freeze_vision: bool = False
+    """Train the language model alone: the vision tower runs once a video, for policy, reference and generators."""
+
+
+@dataclass(kw_only=True)
 class DataConfig:
     train: str = MISSING
     """JSON lines of training samples."""
@@ -69,6 +75,12 @@ class VideoConfig:
     """Upper bound of a frame's area."""
     total_pixels: int = 2_809_856
     """Budget of a whole video, shared among its frames."""
+    cache_gib: float = 1.0
+    """Decoded clips kept in the object store beyond their step, the least recently used given up first; 0: none."""
+    cache_dir: str | None = None
+    """Folder where decoded clips are kept on each node's disk, over runs; null: not at all."""
+    cache_dir_gib: float = 50.0
+    """Size of that folder, the least recently used clips removed first."""
 
 
 @dataclass(kw_only=True)
@@ -116,6 +128,8 @@ class GenerationConfig:
     """Longest completion."""
     max_model_len: int = 4096
     """Context: prompt, video and completion."""
+    max_sequences: int = 256
+    """Completions that grow side by side in one engine; more wait. Fewer finish earlier, for the learner to begin."""
     tensor_parallel_size: int = 1
     gpu_memory_utilization: float = 0.9
     kv_cache_gib: float = 1.0
@@ -185,6 +199,8 @@ class LearnerConfig:
     betas: tuple[float, float] = (0.9, 0.999)
     max_grad_norm: float = 1.0
     gradient_checkpointing: bool = True
+    micro_batch_tokens: int = 16_384
+    """Groups are packed into one forward up to so many tokens; a larger group has a forward of its own."""
     threads: int = 1
     """CPU threads of one rank."""
     cpus: float = 1.0
@@ -205,7 +221,10 @@ class SyncConfig:
 @dataclass(kw_only=True)
 class PipelineConfig:
     staleness: int = 0
-    """Steps that generation may run ahead of the weights; 0 is strictly on-policy."""
+    """Steps that generation may run ahead of the weights; 0 is strictly on-policy. Above, `grpo.importance_cap` is 2
+    where it is null."""
+    streaming: bool = True
+    """Learn from a step's first groups while its others are still sampled; off: phase after phase."""
     prefetch_steps: int = 2
     """Steps whose videos are decoded ahead of use."""
 
@@ -273,6 +292,7 @@ class Config:
     """`auto` continues the run directory's newest checkpoint, `never` refuses to, a path names one."""
     run: RunConfig = field(default_factory=RunConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
+    policy: PolicyConfig = field(default_factory=PolicyConfig)
     data: DataConfig = field(default_factory=DataConfig)
     video: VideoConfig = field(default_factory=VideoConfig)
     grpo: GRPOConfig = field(default_factory=GRPOConfig)

@@ -90,6 +90,7 @@ def _generation(config: Config) -> Iterator[str]:
     generation = config.generation
     yield from _at_least("generation.workers", generation.workers, 1)
     yield from _at_least("generation.threads", generation.threads, 1)
+    yield from _at_least("generation.max_sequences", generation.max_sequences, config.grpo.group_size, "a whole group")
     yield from _at_least("generation.tensor_parallel_size", generation.tensor_parallel_size, 1)
     yield from _at_least("generation.cpus", generation.cpus, 0)
     yield from _above_zero("generation.temperature", generation.temperature)
@@ -123,6 +124,7 @@ def _learner(config: Config) -> Iterator[str]:
     learner = config.learner
     yield from _at_least("learner.ranks", learner.ranks, 1)
     yield from _at_least("learner.threads", learner.threads, 1)
+    yield from _at_least("learner.micro_batch_tokens", learner.micro_batch_tokens, 1)
     yield from _above_zero("learner.cpus", learner.cpus)
     yield from _at_least("learner.warmup_steps", learner.warmup_steps, 0)
     yield from _at_least("learner.weight_decay", learner.weight_decay, 0)
@@ -148,6 +150,8 @@ def _video(config: Config) -> Iterator[str]:
     yield from _at_least("video.min_pixels", video.min_pixels, 28 * 28, "one visual token is 28 × 28 pixels")
     yield from _at_least("video.max_pixels", video.max_pixels, video.min_pixels)
     yield from _at_least("video.total_pixels", video.total_pixels, video.min_pixels)
+    yield from _at_least("video.cache_gib", video.cache_gib, 0)
+    yield from _above_zero("video.cache_dir_gib", video.cache_dir_gib)
 
 
 def _rhythm(config: Config) -> Iterator[str]:
@@ -159,5 +163,4 @@ def _rhythm(config: Config) -> Iterator[str]:
     yield from _above_zero("sync.timeout_s", config.sync.timeout_s)
     if config.eval.samples is not None:
         yield from _at_least("eval.samples", config.eval.samples, 1)
-    if config.pipeline.staleness != 0:
-        yield f"pipeline.staleness must be 0 (got {config.pipeline.staleness}): this version is strictly on-policy"
+    yield from _at_least("pipeline.staleness", config.pipeline.staleness, 0)

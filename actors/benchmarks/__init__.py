@@ -1,0 +1,1 @@
+"""What `museg bench` measures of the running service."""
