@@ -5,23 +5,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-import ray
-
+from actors.rollouts import Rollout
 from museg.config.choices import ZeroVariance
 from museg.config.schema import GRPOConfig
-from museg.rollout.completions import Group
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rollout:
-    """A scored group and its video."""
-
-    group: Group
-    clip: ray.ObjectRef
-
-    @property
-    def flat(self) -> bool:
-        return not any(self.group.advantages)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +18,7 @@ class Harvest:
     """The step's own prompts first, then those drawn in the place of flat ones, in the order of drawing."""
     num_own: int
     learned: Sequence[int]
-    """Places in `rollouts`, ascending, at least one."""
+    """Places in `rollouts`, in the order of learning, at least one."""
 
     def metrics(self) -> dict[str, float]:
         """`advantage/…` of metrics.jsonl: flat among the step's own groups, and what became of those."""
@@ -43,6 +29,14 @@ class Harvest:
             "advantage/resampled_groups": resampled,
             "advantage/skipped_groups": self.num_own - len(self.learned),
         }
+
+
+def surely_learned(rule: ZeroVariance, rollout: Rollout) -> bool:
+    """Whether a step's own rollout will be learned from, whatever its other groups turn out to be.
+
+    Not under `skip`, where the groups' number, by which each one's loss is divided, is known last.
+    """
+    return rule is ZeroVariance.keep or (rule is ZeroVariance.resample and not rollout.flat)
 
 
 SampleMore = Callable[[int], Awaitable[Sequence[Rollout]]]

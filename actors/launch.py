@@ -86,7 +86,7 @@ async def _run(
         progress.say(f"going on after step {start.state.step} from {start.checkpoint}")
         if state := start.state_to_load(phase_start.phase):
             await workers.learner.load(state)
-        await trainer.weights.publish(version=start.state.step)
+        await trainer.publish(version=start.state.step)
     if len(phases) > 1:
         progress.say(phase_start.phase.title(len(phases)))
     if start.state.step < config.grpo.steps:
@@ -100,6 +100,7 @@ async def _run(
         _sum_up(trainer, Outcome(status="failed", steps=len(run.read_metrics()), error=one_line(error)), console)
         raise
     finally:
+        trainer.sampler.close()
         trainer.prompts.close()
     return _sum_up(trainer, outcome, console)
 

@@ -28,6 +28,8 @@ class PreparedPrompt:
     prompt: str
     clip: ray.ObjectRef
     outcome: DecodeOutcome
+    num_tokens: int
+    """The video's included."""
 
 
 class PromptSource:
@@ -63,7 +65,7 @@ class PromptSource:
 
         Raises:
             VideoError: more videos were bad than `data.max_skipped_fraction` allows.
-        ModelError: a prompt fills the whole context; it is never cut.
+            ModelError: a prompt fills the whole context; it is never cut.
         """
         await self.ready(step)
         self._tried = {ahead: tried for ahead, tried in self._tried.items() if ahead >= step}
@@ -116,15 +118,16 @@ class PromptSource:
         sample = samples[index]
         prompt = chat_prompt(self.processor, question(sample, phase.config.data.template))
         outcome, clip = await self.reward_workers.decode(sample.video, self.budget)
-        self._refuse_overlong(sample, prompt, outcome)
+        num_tokens = self._num_tokens(sample, prompt, outcome)
         self._num_drawn += 1
         if outcome.error is not None:
             self._skip(outcome, len(samples))
         elif sample.duration_s is None and outcome.facts is not None:
             sample = replace(sample, duration_s=outcome.facts.duration_s)
-        return PreparedPrompt(sample=sample, prompt=prompt, clip=clip, outcome=outcome)
+        return PreparedPrompt(sample=sample, prompt=prompt, clip=clip, outcome=outcome, num_tokens=num_tokens)
 
-    def _refuse_overlong(self, sample: Sample, prompt: str, outcome: DecodeOutcome) -> None:
+    def _num_tokens(self, sample: Sample, prompt: str, outcome: DecodeOutcome) -> int:
+        """The prompt's tokens with its video's. Raises ModelError if they fill the context."""
         num_tokens = len(self.processor.tokenizer(prompt)["input_ids"]) - 1 + outcome.num_visual_tokens
         context = self.config.generation.max_model_len
         if num_tokens >= context:
@@ -132,6 +135,7 @@ class PromptSource:
                 f"sample {sample.idx} ({sample.video}): the prompt has {num_tokens} tokens, which leaves no room for a "
                 f"completion in generation.max_model_len={context}: raise it, or lower video.total_pixels"
             )
+        return num_tokens
 
     def _skip(self, outcome: DecodeOutcome, num_samples: int) -> None:
         self.videos_skipped[outcome.video] = str(outcome.error)

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from actors.flat_groups import Harvest
 from actors.learner.stats import DemonstrationStats, GroupStats, StepStats
+from actors.weight_sync.publisher import SyncStats
 
 
 class StepClock:
@@ -17,8 +18,9 @@ class StepClock:
         self._started = self._last = time.perf_counter()
         self._laps: dict[str, float] = {}
 
-    def lap(self, phase: str) -> None:
-        now = time.perf_counter()
+    def lap(self, phase: str, until_s: float | None = None) -> None:
+        """End a phase now, or at a moment of `time.perf_counter` since the last lap."""
+        now = time.perf_counter() if until_s is None else max(until_s, self._last)
         self._laps[phase] = self._laps.get(phase, 0.0) + now - self._last
         self._last = now
 
@@ -34,6 +36,7 @@ def step_metrics(
     harvest: Harvest,
     group_stats: Sequence[GroupStats],
     step_stats: StepStats,
+    synced: SyncStats,
     times: Mapping[str, float],
 ) -> dict[str, float]:
     """The fixed keys of metrics.jsonl. `weights_version` is the version that the completions were sampled from.
@@ -62,6 +65,8 @@ def step_metrics(
         "policy/grad_norm": step_stats.grad_norm,
         "policy/lr": step_stats.lr,
         **times,
+        "sync/bytes": synced.num_bytes,
+        "sync/gb_per_s": synced.gb_per_s,
         "throughput/completions_per_s": len(everything) / times["time/step_s"],
         "throughput/tokens_per_s": sum(len(completion.token_ids) for completion in everything) / times["time/step_s"],
         "staleness": step - 1 - min(versions),

@@ -111,7 +111,8 @@ class GRPOConfig:
     kl_estimator: KLEstimator = KLEstimator.k3
     """Estimator of the KL penalty (Schulman 2020)."""
     importance_cap: float | None = None
-    """Truncated importance sampling: tokens weighted by min(learner / engine probability, cap); null: not at all."""
+    """Truncated importance sampling: tokens weighted by min(learner / engine probability, cap); null: not at all, or by
+    at most 2 where `pipeline.staleness` is above 0."""
     zero_variance: ZeroVariance = ZeroVariance.keep
     """What becomes of groups whose rewards are all equal."""
     max_resample_rounds: int = 3
@@ -221,8 +222,7 @@ class SyncConfig:
 @dataclass(kw_only=True)
 class PipelineConfig:
     staleness: int = 0
-    """Steps that generation may run ahead of the weights; 0 is strictly on-policy. Above, `grpo.importance_cap` is 2
-    where it is null."""
+    """Steps that generation may run ahead of the weights; 0 is strictly on-policy."""
     streaming: bool = True
     """Learn from a step's first groups while its others are still sampled; off: phase after phase."""
     prefetch_steps: int = 2

@@ -20,8 +20,13 @@ class StepTotals:
 
     num_groups: int
     num_completions: int
-    num_tokens: int
-    """Of all completions; prompts not counted."""
+    num_tokens: int | None
+    """Of all completions; prompts not counted. None as long as some are still being sampled."""
+
+    @classmethod
+    def ahead(cls, num_groups: int, group_size: int) -> StepTotals:
+        """Those of a step whose completions aren't all there: enough for every aggregation but `token_mean`."""
+        return cls(num_groups=num_groups, num_completions=num_groups * group_size, num_tokens=None)
 
     @classmethod
     def of(cls, groups: Sequence[Group]) -> StepTotals:
@@ -44,12 +49,17 @@ def share_of_step(
         aggregation: the rule.
         totals: of the whole step.
         max_tokens: longest completion allowed, for Aggregation.constant.
+
+    Raises:
+        ValueError: under `token_mean`, the step's tokens aren't counted yet.
     """
     values = values.masked_fill(~mask, 0.0)
     match aggregation:
         case Aggregation.sequence_mean:
             return (values.sum(dim=1) / mask.sum(dim=1)).sum() / totals.num_completions
         case Aggregation.token_mean:
+            if totals.num_tokens is None:
+                raise ValueError("the mean over a step's tokens needs their number")
             return values.sum() / totals.num_tokens
         case Aggregation.constant:
             return values.sum() / (totals.num_completions * max_tokens)

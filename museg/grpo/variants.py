@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from museg.config.choices import AdvantageScale, Aggregation, KLEstimator, RatioLevel, Variant
 from museg.config.schema import Config
 
+_STALE_IMPORTANCE_CAP = 2.0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LossSettings:
@@ -67,6 +69,13 @@ def loss_settings(config: Config) -> LossSettings:
         advantage_scale=preset.advantage_scale if grpo.advantage_scale is None else grpo.advantage_scale,
         kl_beta=0.0 if grpo.kl_estimator is KLEstimator.none else grpo.kl_beta,
         kl_estimator=grpo.kl_estimator,
-        importance_cap=grpo.importance_cap,
+        importance_cap=_importance_cap(config),
         max_tokens=config.generation.max_tokens,
     )
+
+
+def _importance_cap(config: Config) -> float | None:
+    """Completions of older weights are always weighted."""
+    if config.grpo.importance_cap is None and config.pipeline.staleness > 0:
+        return _STALE_IMPORTANCE_CAP
+    return config.grpo.importance_cap

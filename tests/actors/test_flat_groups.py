@@ -5,9 +5,11 @@ from collections.abc import Sequence
 
 import pytest
 
-from actors.flat_groups import Harvest, Rollout, harvest
+from actors.flat_groups import Harvest, harvest
 from actors.learner.stats import GroupStats, ImportanceStats, LogprobGap, StepStats
 from actors.records import rollout_rows, step_metrics
+from actors.rollouts import Rollout
+from actors.weight_sync.publisher import SyncStats
 from museg.config.choices import ZeroVariance
 from museg.config.schema import GRPOConfig
 from museg.data.samples import Sample
@@ -26,7 +28,7 @@ def rollout(idx: int, advantages: tuple[float, float], rewards: tuple[float, flo
         rewards=tuple(RewardBreakdown(values={}, total=total) for total in rewards),
         advantages=advantages,
     )
-    return Rollout(group=group, clip=f"clip of {idx}")  # type: ignore[arg-type]
+    return Rollout(group=group, clip=f"clip of {idx}", num_prompt_tokens=10)  # type: ignore[arg-type]
 
 
 class Reserve:
@@ -109,7 +111,10 @@ def test_a_steps_record_tells_own_rewards_learned_losses_and_all_rows() -> None:
         group_stats(loss=3.0, num_tokens=10, clipped=0.1, capped=0.1),
     ]
     step_stats = StepStats(step=1, grad_norm=0.5, lr=1e-3, seconds=0.1)
-    metrics = step_metrics(1, result, stats, step_stats, {"time/step_s": 2.0})
+    metrics = step_metrics(
+        1, result, stats, step_stats, SyncStats(num_bytes=3_000_000, seconds=0.5), {"time/step_s": 2.0}
+    )
+    assert metrics["sync/gb_per_s"] == pytest.approx(0.006)
     assert metrics["reward/mean"] == pytest.approx((1 + 1 + 2 + 0) / 4)
     assert metrics["policy/loss"] == pytest.approx(2.0)
     assert metrics["policy/importance_capped_fraction"] == pytest.approx((0.5 * 30 + 0.1 * 10) / 40)
