@@ -62,7 +62,7 @@ def test_a_dumped_configuration_loads_as_the_same(tmp_path: Path) -> None:
         ("learner.ranks=99", "must not exceed grpo.prompts_per_step"),
         ("reward.functions=[]", "reward.functions is empty"),
         ("reward.weights={timestamp: 2}", "'timestamp', which isn't among reward.functions"),
-        ("pipeline.staleness=1", "pipeline.staleness must be 0"),
+        ("pipeline.staleness=-1", "pipeline.staleness must be at least 0"),
         ("run.name=../elsewhere", "run.name must be of letters"),
         ("grpo.kl_beta=nan", "grpo.kl_beta must be at least 0 (got nan)"),
         ("--steps", "isn't of the form section.key=value"),
