@@ -27,6 +27,8 @@ class DecodeOutcome:
     """None where there is no clip."""
     num_visual_tokens: int = 0
     """Tokens that the clip adds to its prompt: one for two frames of 28 × 28 pixels."""
+    num_bytes: int = 0
+    """Size of the clip's frames."""
 
 
 class RewardWorker:
@@ -45,7 +47,13 @@ class RewardWorker:
             return DecodeOutcome(video=video, error=str(error)), None
         frames, height, width, _ = clip.frames.shape
         num_visual_tokens = frames // 2 * (height // 28) * (width // 28)
-        outcome = DecodeOutcome(video=video, error=None, facts=clip.facts, num_visual_tokens=num_visual_tokens)
+        outcome = DecodeOutcome(
+            video=video,
+            error=None,
+            facts=clip.facts,
+            num_visual_tokens=num_visual_tokens,
+            num_bytes=clip.frames.nbytes,
+        )
         return outcome, clip
 
     def score(self, sample: Sample, texts: Sequence[str], clip: ClipFacts | None, phase: int) -> list[RewardBreakdown]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 
 import ray
 from ray.actor import ActorHandle
 
 from actors.cluster import within
+from actors.occupation import Occupation
 from actors.reward import DecodeOutcome
 from museg.data.samples import Sample
 from museg.rewards.scoring import RewardBreakdown
@@ -17,25 +17,39 @@ from museg.video.pixel_budget import FrameBudget
 
 
 class RewardPool:
-    """Hands work to the reward workers in turn."""
+    """Hands each piece of work to the worker with the fewest calls outstanding.
 
-    def __init__(self, workers: Sequence[ActorHandle], timeout_s: float) -> None:
+    Who does it changes nothing: the workers' methods are pure.
+    """
+
+    def __init__(self, workers: Sequence[ActorHandle], timeout_s: float, occupation: Occupation | None = None) -> None:
         self.workers = list(workers)
         self.timeout_s = timeout_s
-        self._turn = itertools.cycle(self.workers)
+        self.occupation = occupation or Occupation()
 
     async def decode(self, video: str, budget: FrameBudget) -> tuple[DecodeOutcome, ray.ObjectRef]:
         """The outcome and a reference to the clip, whose frames stay in the object store."""
-        outcome_ref, clip_ref = next(self._turn).decode.options(num_returns=2).remote(video, budget)
-        outcome = await within(self.timeout_s, f"decoding {video} (reward.timeout_s)", outcome_ref)
+        rank = self._least_busy()
+        with self.occupation.of(_name(rank)):
+            outcome_ref, clip_ref = self.workers[rank].decode.options(num_returns=2).remote(video, budget)
+            outcome = await within(self.timeout_s, f"decoding {video} (reward.timeout_s)", outcome_ref)
         return outcome, clip_ref
 
     async def score(
         self, sample: Sample, texts: Sequence[str], clip: ClipFacts | None, phase: int
     ) -> list[RewardBreakdown]:
         """The rewards of one group's completions, by the rules of a phase (its index)."""
-        ref = next(self._turn).score.remote(sample, texts, clip, phase)
-        rewards: list[RewardBreakdown] = await within(
-            self.timeout_s, f"scoring sample {sample.idx} (reward.timeout_s)", ref
-        )
+        rank = self._least_busy()
+        with self.occupation.of(_name(rank)):
+            ref = self.workers[rank].score.remote(sample, texts, clip, phase)
+            rewards: list[RewardBreakdown] = await within(
+                self.timeout_s, f"scoring sample {sample.idx} (reward.timeout_s)", ref
+            )
         return rewards
+
+    def _least_busy(self) -> int:
+        return min(range(len(self.workers)), key=lambda rank: self.occupation.outstanding(_name(rank)))
+
+
+def _name(rank: int) -> str:
+    return f"reward-{rank}"
