@@ -9,7 +9,7 @@ import torch
 
 from museg.policy.inputs import PromptEncoder
 from museg.policy.logprobs import CompletionLogprobs, completion_logprobs
-from museg.policy.packing import pack_group
+from museg.policy.packing import pack_groups
 from museg.rollout.completions import Group
 from museg.video.clip import VideoClip
 
@@ -30,11 +30,13 @@ def group_logprobs(
 ) -> tuple[CompletionLogprobs, torch.Tensor | None]:
     """The group's tokens under the current weights, differentiable, and under the reference, where there is one."""
     prompt = encoder.encode(group.prompt, clip)
-    packed = pack_group(prompt, [completion.token_ids for completion in group.completions]).to(engine.device)
+    packed = pack_groups([(prompt, [completion.token_ids for completion in group.completions])]).to(engine.device)
     held = None
     if reference is not None:
         with torch.no_grad():
-            held = completion_logprobs(
+            [reference_logprobs] = completion_logprobs(
                 reference, packed, temperature=temperature, forbidden_token_ids=forbidden_token_ids
-            ).logprobs
-    return completion_logprobs(engine, packed, temperature=temperature, forbidden_token_ids=forbidden_token_ids), held
+            )
+            held = reference_logprobs.logprobs
+    [policy] = completion_logprobs(engine, packed, temperature=temperature, forbidden_token_ids=forbidden_token_ids)
+    return policy, held

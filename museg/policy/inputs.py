@@ -9,20 +9,22 @@ The clip's frames are at their final size and rate already, so neither side may 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Self, TypedDict
+from typing import Final, Self, TypedDict, overload
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from transformers import PreTrainedTokenizerBase, Qwen2_5_VLConfig, Qwen2_5_VLProcessor
-from transformers.video_utils import VideoMetadata
 
 from museg.errors import DataError
 from museg.policy.loading import check_model_folder
+from museg.policy.patches import Patcher
 from museg.policy.positions import prompt_positions
+from museg.policy.vision import EmbeddedVideo
 from museg.video.clip import VideoClip
 
 VIDEO_PLACEHOLDER: Final = "<|video_pad|>"
@@ -45,17 +47,33 @@ class EngineVideoMetadata(TypedDict):
     do_sample_frames: bool
 
 
+class EngineVideoEmbeddings(TypedDict):
+    """What vLLM takes instead of frames, with `enable_mm_embeds`."""
+
+    video_embeds: torch.Tensor
+    """`[V, h]`."""
+    video_grid_thw: torch.Tensor
+    """`[1, 3]`."""
+    second_per_grid_ts: torch.Tensor
+    """`[1]`; without it vLLM takes 1 second, silently."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PromptInputs:
     """One prompt with one video, tokenised and cut into patches.
 
-    Letters: T prompt tokens, N patches, D values of a patch (3 channels · 2 frames · 14 · 14).
+    Letters: T prompt tokens, N patches, D values of a patch (3 channels · 2 frames · 14 · 14), V merged visual tokens,
+    h hidden size.
     """
 
+    video: str
+    """Path of the video as the sample names it."""
     input_ids: torch.Tensor
     """`[T]`, the placeholder repeated once per merged visual token."""
     pixel_values: torch.Tensor
-    """Normalised, float32 `[N, D]`."""
+    """Normalised, float32 `[N, D]`; `[0, D]` where the tower has run already."""
+    embeddings: torch.Tensor | None = None
+    """What a frozen tower made of the video, `[V, h]`."""
     grid_thw: torch.Tensor
     """`[1, 3]`, patches over time, height and width."""
     second_per_grid_s: float
@@ -79,7 +97,8 @@ class PromptEncoder:
     """
 
     def __init__(self, processor: Qwen2_5_VLProcessor, config: Qwen2_5_VLConfig, *, dtype: torch.dtype) -> None:
-        self._processor = processor
+        self._tokenizer = processor.tokenizer
+        self._patcher = Patcher(processor.video_processor)
         self._config = config
         self._dtype = dtype
 
@@ -99,10 +118,10 @@ class PromptEncoder:
 
     @property
     def tokenizer(self) -> PreTrainedTokenizerBase:
-        return self._processor.tokenizer
+        return self._tokenizer
 
-    def encode(self, prompt: str, clip: VideoClip) -> PromptInputs:
-        """Tokenise a prompt around its clip's patches.
+    def encode(self, prompt: str, clip: VideoClip | EmbeddedVideo) -> PromptInputs:
+        """Tokenise a prompt around its clip's patches, or around what a frozen tower made of them.
 
         Args:
             prompt: chat-formatted text with one `<|video_pad|>`.
@@ -116,42 +135,58 @@ class PromptEncoder:
                 f"prompt of {clip.video} has {num_placeholders} {VIDEO_PLACEHOLDER}: a question must not contain any, "
                 "and the chat format adds one"
             )
-        frames, metadata = engine_video_input(clip)
-        batch = self._processor(
-            text=[prompt],
-            videos=[frames],
-            videos_kwargs={
-                **ENGINE_PROCESSOR_KWARGS,
-                "cap_pixels_per_frame": False,
-                "video_metadata": [
-                    VideoMetadata(
-                        fps=metadata["fps"],
-                        total_num_frames=metadata["total_num_frames"],
-                        frames_indices=metadata["frames_indices"],
-                    )
-                ],
-            },
-            return_tensors="pt",
-        )
-        input_ids, grid_thw = batch["input_ids"][0], batch["video_grid_thw"]
-        second_per_grid_s = engine_second_per_grid(float(batch["second_per_grid_ts"][0]), self._dtype)
+        pixel_values, embeddings, grid, second_per_grid_s = self._seen(clip)
+        second_per_grid_s = engine_second_per_grid(second_per_grid_s, self._dtype)
+        num_visual = math.prod(grid) // self._patcher.merge_size**2
+        # A special token is the same ids however often and wherever it stands, and a long run of them slow to tokenise.
+        ids = self._tokenizer(prompt)["input_ids"]
+        start = ids.index(self._config.video_token_id)
+        ids[start : start + 1] = [self._config.video_token_id] * num_visual
+        input_ids, grid_thw = torch.tensor(ids), torch.tensor([grid])
         positions, next_position = prompt_positions(input_ids, grid_thw, second_per_grid_s, self._config)
         return PromptInputs(
+            video=clip.video,
             input_ids=input_ids,
-            pixel_values=batch["pixel_values_videos"],
+            pixel_values=pixel_values,
+            embeddings=embeddings,
             grid_thw=grid_thw,
             second_per_grid_s=second_per_grid_s,
             positions=positions,
             next_position=next_position,
         )
 
+    def _seen(
+        self, clip: VideoClip | EmbeddedVideo
+    ) -> tuple[torch.Tensor, torch.Tensor | None, tuple[int, int, int], float]:
+        """Patches or embeddings, the grid, and the seconds between its temporal steps."""
+        if isinstance(clip, EmbeddedVideo):
+            return self._patcher.no_patches, clip.embeddings, clip.grid_thw, clip.second_per_grid_s
+        pixel_values, grid = self._patcher.cut(clip.frames)
+        return pixel_values, None, grid, self._patcher.num_times / clip.sample_fps
 
-def engine_video_input(clip: VideoClip) -> tuple[npt.NDArray[np.uint8], EngineVideoMetadata]:
+
+@overload
+def engine_video_input(clip: VideoClip) -> tuple[npt.NDArray[np.uint8], EngineVideoMetadata]: ...
+
+
+@overload
+def engine_video_input(clip: EmbeddedVideo) -> EngineVideoEmbeddings: ...
+
+
+def engine_video_input(
+    clip: VideoClip | EmbeddedVideo,
+) -> tuple[npt.NDArray[np.uint8], EngineVideoMetadata] | EngineVideoEmbeddings:
     """The clip as vLLM's `multi_modal_data["video"]`.
 
     Both processors take `len(frames_indices) / total_num_frames * fps` for the sampled rate, and 24 fps, silently,
     where one of the three is missing. The stored frames are therefore declared to be all there is, at `sample_fps`.
     """
+    if isinstance(clip, EmbeddedVideo):
+        return EngineVideoEmbeddings(
+            video_embeds=clip.embeddings,
+            video_grid_thw=torch.tensor([clip.grid_thw]),
+            second_per_grid_ts=torch.tensor([clip.second_per_grid_s]),
+        )
     num_frames = clip.frames.shape[0]
     metadata = EngineVideoMetadata(
         fps=clip.sample_fps,

@@ -7,9 +7,15 @@ from pathlib import Path
 
 import torch
 from transformers import Qwen2_5_VLForConditionalGeneration
+from transformers.conversion_mapping import (
+    get_checkpoint_conversion_mapping,
+    register_checkpoint_conversion_mapping,
+)
 
 from museg.errors import ModelError
 from museg.policy.attention import PACKED_GROUP
+from museg.policy.patches import Patcher
+from museg.policy.vision import VisionTower
 
 _PROCESSOR_FILES = ("processor_config.json", "video_preprocessor_config.json", "preprocessor_config.json")
 _TOKENIZER_FILES = ("tokenizer.json", "vocab.json")
@@ -42,19 +48,44 @@ def check_model_folder(path: Path) -> None:
             raise ModelError(f"model.path {path} has no {kind} ({' or '.join(names)}): save its processor there too")
 
 
-def load_policy(path: Path, *, dtype: torch.dtype, gradient_checkpointing: bool) -> Qwen2_5_VLForConditionalGeneration:
+class PackedPolicy(Qwen2_5_VLForConditionalGeneration):
+    """Qwen2.5-VL as the learner has it."""
+
+    frozen_tower: VisionTower | None = None
+    """The vision tower where it is frozen: then it is no part of this module, and packs hold what it embedded."""
+
+
+# Transformers would read the weights' names in an older folder by its own class alone.
+register_checkpoint_conversion_mapping(
+    PackedPolicy.__name__,
+    get_checkpoint_conversion_mapping(Qwen2_5_VLForConditionalGeneration.__name__),
+    overwrite=True,
+)
+
+
+def load_policy(
+    path: Path, *, dtype: torch.dtype, gradient_checkpointing: bool, freeze_vision: bool = False
+) -> PackedPolicy:
     """Load the model of a folder, in training mode, on the CPU.
 
     Text attention is `packed_group` (plain SDPA on calls that pass no packed layout), the vision tower's is SDPA.
     Gradient checkpointing, non-reentrant, covers the text layers and the tower's blocks.
 
+    Args:
+        path: Hugging Face folder of a Qwen2.5-VL model.
+        dtype: of the weights.
+        gradient_checkpointing: compute activations again in the backward pass instead of keeping them.
+        freeze_vision: take the vision tower out of the module, into `frozen_tower`.
+
     Raises:
         ModelError: the folder isn't a complete Qwen2.5-VL model.
     """
     check_model_folder(path)
-    model = Qwen2_5_VLForConditionalGeneration.from_pretrained(
+    model = PackedPolicy.from_pretrained(
         path, dtype=dtype, attn_implementation={"": "sdpa", "text_config": PACKED_GROUP, "vision_config": "sdpa"}
     )
+    if freeze_vision:
+        model.frozen_tower = VisionTower.taken_from(model, Patcher.from_folder(path))
     if gradient_checkpointing:
         model.gradient_checkpointing_enable({"use_reentrant": False})
     return model.train()

@@ -1,4 +1,4 @@
-"""Log-probabilities of a group's completions under the distribution they were sampled from."""
+"""Log-probabilities of completions under the distribution they were sampled from."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import torch
 from transformers import Qwen2_5_VLForConditionalGeneration
+from transformers.modeling_outputs import BaseModelOutputWithPooling
 
-from museg.policy.packing import PackedGroup
+from museg.policy.packing import PackedGroups
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,12 +26,12 @@ class CompletionLogprobs:
 
 def completion_logprobs(
     model: Qwen2_5_VLForConditionalGeneration,
-    packed: PackedGroup,
+    packed: PackedGroups,
     *,
     temperature: float,
     forbidden_token_ids: Sequence[int],
-) -> CompletionLogprobs:
-    """Score a packed group in one forward: tower once, prompt once, logits at completion tokens alone.
+) -> list[CompletionLogprobs]:
+    """Score packed groups in one forward: tower once a video, each prompt once, logits at completion tokens alone.
 
     The distribution is the engine's: softmax in float32 over logits divided by the temperature, forbidden tokens at
     minus infinity. A completion that holds a forbidden token scores minus infinity there.
@@ -40,22 +41,35 @@ def completion_logprobs(
         packed: on the model's device.
         temperature: that the completions were sampled at.
         forbidden_token_ids: that the engine excluded.
+
+    Returns:
+        One entry a group, in the pack's order.
     """
-    output = model(
-        input_ids=packed.input_ids,
-        position_ids=packed.positions,
-        pixel_values_videos=packed.pixel_values,
-        video_grid_thw=packed.grid_thw,
-        logits_to_keep=packed.predicting,
-        packed_layout=packed.layout,
-        use_cache=False,
-    )
-    logprobs, entropies = sampling_logprobs(
-        output.logits[0], packed.targets, temperature=temperature, forbidden_token_ids=forbidden_token_ids
-    )
-    return CompletionLogprobs(
-        logprobs=_unpack(logprobs, packed.mask), entropies=_unpack(entropies, packed.mask), mask=packed.mask
-    )
+    scored = []
+    for group in packed.groups:
+        seen = (
+            {"pixel_values_videos": group.pixel_values}
+            if group.embeddings is None
+            else {"mm_encoder_outputs": {"video": BaseModelOutputWithPooling(pooler_output=(group.embeddings,))}}
+        )
+        output = model(
+            input_ids=group.input_ids,
+            position_ids=group.positions,
+            video_grid_thw=group.grid_thw,
+            logits_to_keep=group.predicting,
+            packed_layout=group.layout,
+            use_cache=False,
+            **seen,
+        )
+        logprobs, entropies = sampling_logprobs(
+            output.logits[0], group.targets, temperature=temperature, forbidden_token_ids=forbidden_token_ids
+        )
+        scored.append(
+            CompletionLogprobs(
+                logprobs=_unpack(logprobs, group.mask), entropies=_unpack(entropies, group.mask), mask=group.mask
+            )
+        )
+    return scored
 
 
 def sampling_logprobs(

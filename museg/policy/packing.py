@@ -25,6 +25,7 @@ class PackedGroup:
     """`[3, 1, S]`; every completion starts at the prompt's `next_position`."""
     pixel_values: torch.Tensor
     """`[patches, D]`, once for the group."""
+    embeddings: torch.Tensor | None
     grid_thw: torch.Tensor
     """`[1, 3]`."""
     layout: PackedLayout
@@ -48,6 +49,7 @@ class PackedGroup:
             input_ids=self.input_ids.to(device),
             positions=self.positions.to(device),
             pixel_values=self.pixel_values.to(device),
+            embeddings=None if self.embeddings is None else self.embeddings.to(device),
             grid_thw=self.grid_thw.to(device),
             layout=layout,
             predicting=self.predicting.to(device),
@@ -56,7 +58,29 @@ class PackedGroup:
         )
 
 
-def pack_group(prompt: PromptInputs, completions: Sequence[Sequence[int]]) -> PackedGroup:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PackedGroups:
+    """What the model takes for several groups in one forward."""
+
+    groups: tuple[PackedGroup, ...]
+
+    def to(self, device: torch.device) -> PackedGroups:
+        """The same groups on another device."""
+        return PackedGroups(groups=tuple(group.to(device) for group in self.groups))
+
+
+def pack_groups(groups: Sequence[tuple[PromptInputs, Sequence[Sequence[int]]]]) -> PackedGroups:
+    """Pack prompts with their completions' tokens, each completion with the positions it would have alone.
+
+    Raises:
+        ValueError: there is no group, a group has no completion, or an empty one.
+    """
+    if not groups:
+        raise ValueError("a pack needs at least one group")
+    return PackedGroups(groups=tuple(_pack_group(prompt, completions) for prompt, completions in groups))
+
+
+def _pack_group(prompt: PromptInputs, completions: Sequence[Sequence[int]]) -> PackedGroup:
     """Lay a prompt's completions behind it, each with the positions it would have alone.
 
     Raises:
@@ -84,6 +108,7 @@ def pack_group(prompt: PromptInputs, completions: Sequence[Sequence[int]]) -> Pa
         input_ids=torch.cat([prompt.input_ids, targets]).unsqueeze(0),
         positions=torch.cat([prompt.positions, own_positions.expand(3, -1)], dim=1).unsqueeze(1),
         pixel_values=prompt.pixel_values,
+        embeddings=prompt.embeddings,
         grid_thw=prompt.grid_thw,
         layout=layout,
         predicting=torch.where(within == 0, num_prompt - 1, index - 1),

@@ -15,7 +15,7 @@ from museg.config.schema import Config, DataConfig, GenerationConfig, ModelConfi
 from museg.policy.inputs import PromptEncoder, vision_token_ids
 from museg.policy.loading import load_policy
 from museg.policy.logprobs import completion_logprobs
-from museg.policy.packing import pack_group
+from museg.policy.packing import pack_groups
 from museg.rollout.completions import SamplingSettings
 from museg.tiny_model.architecture import build_processor, build_tiny_model, model_config, save_model
 from museg.video.clip import VideoClip
@@ -77,9 +77,9 @@ def largest_gap(model: Path, group: GeneratedGroup, clip: VideoClip, *, temperat
     """Largest difference between the group's logprobs and those that the learner gives with a folder's weights."""
     encoder = PromptEncoder.from_folder(model, dtype=torch.float32)
     policy = load_policy(model, dtype=torch.float32, gradient_checkpointing=False)
-    packed = pack_group(encoder.encode(PROMPT, clip), [completion.token_ids for completion in group.completions])
+    packed = pack_groups([(encoder.encode(PROMPT, clip), [c.token_ids for c in group.completions])])
     with torch.no_grad():
-        scored = completion_logprobs(
+        [scored] = completion_logprobs(
             policy, packed, temperature=temperature, forbidden_token_ids=vision_token_ids(encoder.tokenizer)
         )
     sampled = torch.tensor(sampled_logprobs([group]))

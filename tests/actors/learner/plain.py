@@ -11,7 +11,7 @@ from museg.config.schema import Config
 from museg.policy.inputs import PromptEncoder, vision_token_ids
 from museg.policy.loading import load_policy
 from museg.policy.logprobs import CompletionLogprobs, completion_logprobs
-from museg.policy.packing import pack_group
+from museg.policy.packing import pack_groups
 from tests.actors.learner.conftest import Batch, Weights
 
 
@@ -28,23 +28,23 @@ class PlainLearner:
         )
         self.optimizer = torch.optim.AdamW(self.policy.parameters(), betas=config.learner.betas, weight_decay=0.0)
         self.packed = [
-            pack_group(encoder.encode(group.prompt, clip), [completion.token_ids for completion in group.completions])
+            pack_groups([(encoder.encode(group.prompt, clip), [c.token_ids for c in group.completions])])
             for group, clip in zip(batch.groups, batch.clips, strict=True)
         ]
 
     def scores(self) -> list[CompletionLogprobs]:
         """Of every group under the current weights."""
         return [
-            completion_logprobs(self.policy, packed, temperature=0.9, forbidden_token_ids=self.forbidden)
+            completion_logprobs(self.policy, packed, temperature=0.9, forbidden_token_ids=self.forbidden)[0]
             for packed in self.packed
         ]
 
     def reference_logprobs(self) -> list[torch.Tensor]:
         with torch.no_grad():
             return [
-                completion_logprobs(
-                    self.reference, packed, temperature=0.9, forbidden_token_ids=self.forbidden
-                ).logprobs
+                completion_logprobs(self.reference, packed, temperature=0.9, forbidden_token_ids=self.forbidden)[
+                    0
+                ].logprobs
                 for packed in self.packed
             ]
 

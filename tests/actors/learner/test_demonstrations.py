@@ -21,7 +21,7 @@ from museg.config.schema import Config
 from museg.policy.inputs import PromptEncoder, vision_token_ids
 from museg.policy.loading import load_policy
 from museg.policy.logprobs import completion_logprobs
-from museg.policy.packing import pack_group
+from museg.policy.packing import pack_groups
 from museg.sft.demonstrations import Demonstration
 from museg.sft.loss import supervised_loss
 from museg.video.clip import VideoClip
@@ -83,14 +83,14 @@ def plain_run(make_supervised: Callable[..., Config], lesson: Lesson) -> PlainRu
     policy = load_policy(folder, dtype=torch.float32, gradient_checkpointing=False)
     optimizer = torch.optim.AdamW(policy.parameters(), betas=config.learner.betas, weight_decay=0.0)
     packed_targets = [
-        pack_group(encoder.encode(demonstration.prompt, clip), [demonstration.target_ids])
+        pack_groups([(encoder.encode(demonstration.prompt, clip), [demonstration.target_ids])])
         for demonstration, clip in zip(lesson.demonstrations, lesson.clips, strict=True)
     ]
     losses, norms = [], []
     for step in (1, 2, 3):
         step_losses = []
         for packed in packed_targets:
-            scored = completion_logprobs(policy, packed, temperature=1.0, forbidden_token_ids=forbidden)
+            [scored] = completion_logprobs(policy, packed, temperature=1.0, forbidden_token_ids=forbidden)
             step_losses.append(supervised_loss(scored.logprobs, scored.mask))
         torch.stack(step_losses).mean().backward()
         norms.append(float(torch.nn.utils.clip_grad_norm_(policy.parameters(), config.learner.max_grad_norm)))

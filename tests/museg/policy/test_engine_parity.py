@@ -19,7 +19,7 @@ from museg.policy.inputs import (
 )
 from museg.policy.loading import load_policy
 from museg.policy.logprobs import completion_logprobs
-from museg.policy.packing import pack_group
+from museg.policy.packing import pack_groups
 from museg.video.clip import VideoClip
 from tests.museg.policy.material import PROMPT, make_clip
 
@@ -90,8 +90,8 @@ def gaps(
     """Absolute differences at all sampled tokens."""
     completions, theirs = sampled
     with torch.no_grad():
-        scored = completion_logprobs(
-            policy, pack_group(inputs, completions), temperature=TEMPERATURE, forbidden_token_ids=forbidden
+        [scored] = completion_logprobs(
+            policy, pack_groups([(inputs, completions)]), temperature=TEMPERATURE, forbidden_token_ids=forbidden
         )
     return (scored.logprobs[scored.mask] - torch.tensor([value for row in theirs for value in row])).abs()
 

@@ -13,7 +13,7 @@ from transformers import Qwen2_5_VLForConditionalGeneration
 from museg.policy.inputs import PromptEncoder, PromptInputs, vision_token_ids
 from museg.policy.loading import load_policy
 from museg.policy.logprobs import CompletionLogprobs, completion_logprobs, sampling_logprobs
-from museg.policy.packing import pack_group
+from museg.policy.packing import pack_groups
 from tests.museg.policy.material import PROMPT, make_clip
 
 TEMPERATURE = 0.9
@@ -74,8 +74,8 @@ def test_packed_logprobs_and_gradients_equal_those_of_completions_alone(
     weighted_sum(expected).backward()
 
     policy = load_policy(model_folder, dtype=torch.float32, gradient_checkpointing=gradient_checkpointing)
-    scored = completion_logprobs(
-        policy, pack_group(prompt, completions), temperature=TEMPERATURE, forbidden_token_ids=forbidden
+    [scored] = completion_logprobs(
+        policy, pack_groups([(prompt, completions)]), temperature=TEMPERATURE, forbidden_token_ids=forbidden
     )
     weighted_sum([row[mask] for row, mask in zip(scored.logprobs, scored.mask, strict=True)]).backward()
 
@@ -92,9 +92,10 @@ def score(
 ) -> CompletionLogprobs:
     policy = load_policy(model_folder, dtype=torch.float32, gradient_checkpointing=False)
     with torch.no_grad():
-        return completion_logprobs(
-            policy, pack_group(prompt, completions), temperature=TEMPERATURE, forbidden_token_ids=forbidden
+        [scored] = completion_logprobs(
+            policy, pack_groups([(prompt, completions)]), temperature=TEMPERATURE, forbidden_token_ids=forbidden
         )
+    return scored
 
 
 def test_padding_holds_zeros(model_folder: Path, prompt: PromptInputs) -> None:

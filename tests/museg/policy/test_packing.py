@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from museg.policy.inputs import PromptEncoder, PromptInputs
-from museg.policy.packing import pack_group
+from museg.policy.packing import pack_groups
 from tests.museg.policy.material import PROMPT, make_clip
 
 
@@ -14,7 +14,7 @@ def prompt(encoder: PromptEncoder) -> PromptInputs:
 
 
 def test_completions_lie_behind_the_prompt_each_from_its_next_position(prompt: PromptInputs) -> None:
-    packed = pack_group(prompt, [[11, 12, 13], [14], [15, 16]])
+    [packed] = pack_groups([(prompt, [[11, 12, 13], [14], [15, 16]])]).groups
     num_prompt, first = prompt.num_tokens, prompt.next_position
     assert packed.input_ids[0].tolist() == [*prompt.input_ids.tolist(), 11, 12, 13, 14, 15, 16]
     assert torch.equal(packed.positions[:, 0, :num_prompt], prompt.positions)
@@ -23,14 +23,14 @@ def test_completions_lie_behind_the_prompt_each_from_its_next_position(prompt: P
 
 
 def test_every_first_token_is_predicted_by_the_last_prompt_token(prompt: PromptInputs) -> None:
-    packed = pack_group(prompt, [[11, 12, 13], [14], [15, 16]])
+    [packed] = pack_groups([(prompt, [[11, 12, 13], [14], [15, 16]])]).groups
     last = prompt.num_tokens - 1
     assert packed.targets.tolist() == [11, 12, 13, 14, 15, 16]
     assert packed.predicting.tolist() == [last, last + 1, last + 2, last, last, last + 5]
 
 
 def test_a_completion_token_sees_the_whole_prompt_and_its_past(prompt: PromptInputs) -> None:
-    visible = pack_group(prompt, [[11, 12, 13], [14]]).layout.visible
+    visible = pack_groups([(prompt, [[11, 12, 13], [14]])]).groups[0].layout.visible
     assert visible[:, : prompt.num_tokens].all()
     assert visible[:, prompt.num_tokens :].tolist() == [[True, False, False], [True, True, False], [True, True, True]]
 
@@ -38,4 +38,4 @@ def test_a_completion_token_sees_the_whole_prompt_and_its_past(prompt: PromptInp
 @pytest.mark.parametrize("completions", [[], [[11], []]])
 def test_an_empty_group_or_completion_is_refused(prompt: PromptInputs, completions: list[list[int]]) -> None:
     with pytest.raises(ValueError, match="at least one token each"):
-        pack_group(prompt, completions)
+        pack_groups([(prompt, completions)])
