@@ -17,6 +17,7 @@ from actors.evaluation.evaluator import Evaluator
 from actors.progress import ProgressDisplay, show_result
 from actors.prompt_source import PromptSource
 from actors.resuming import StartingPoint, starting_point
+from actors.sampler import Sampler
 from actors.stopping import StopSignal
 from actors.trainer import Trainer
 from actors.weight_sync.publisher import WeightPublisher
@@ -125,21 +126,21 @@ def _trainer(
     progress: ProgressDisplay,
     stop: StopSignal,
 ) -> Trainer:
-    evaluator = Evaluator(config, inputs.evaluation, inputs.processor, workers.generators, workers.reward_workers)
+    evaluator = Evaluator(config, inputs.evaluation, inputs.processor, workers.generators, workers.videos)
+    prompts = PromptSource(config, inputs.train, inputs.processor, workers.videos, start.state.videos_skipped)
     return Trainer(
         config=config,
         phases=phases_of(config),
         run=run,
         checkpoint_folders=start.checkpoint_folders(run),
         start=start.state,
-        prompts=PromptSource(
-            config, inputs.train, inputs.processor, workers.reward_workers, start.state.videos_skipped
-        ),
+        prompts=prompts,
+        sampler=Sampler(config, prompts, workers.generators, workers.reward_workers),
         generators=workers.generators,
-        reward_workers=workers.reward_workers,
         learner=workers.learner,
         weights=WeightPublisher(workers.learner.ranks, workers.generators.workers, config.sync),
         evaluator=evaluator if inputs.evaluation else None,
+        occupation=workers.occupation,
         progress=progress,
         stop=stop,
     )

@@ -10,7 +10,7 @@ import ray
 from transformers import Qwen2_5_VLProcessor
 
 from actors.reward import DecodeOutcome
-from actors.reward_pool import RewardPool
+from actors.video_source import VideoSource
 from museg.config.phases import Phase, phase_at, phases_of
 from museg.config.schema import Config
 from museg.data.batches import batch_of_step, replacement
@@ -43,7 +43,7 @@ class PromptSource:
         config: Config,
         samples: Mapping[str, Sequence[Sample]],
         processor: Qwen2_5_VLProcessor,
-        reward_workers: RewardPool,
+        videos: VideoSource,
         videos_skipped: Mapping[str, str],
     ) -> None:
         """`samples` holds those of every file that a phase's `data.train` names."""
@@ -51,7 +51,7 @@ class PromptSource:
         self.phases = phases_of(config)
         self.samples = samples
         self.processor = processor
-        self.reward_workers = reward_workers
+        self.videos = videos
         self.budget = FrameBudget.from_config(config.video, evaluation=False)
         self.videos_skipped = dict(videos_skipped)
         """Video → why it was skipped."""
@@ -117,7 +117,7 @@ class PromptSource:
     async def _prepare(self, samples: Sequence[Sample], index: int, phase: Phase) -> PreparedPrompt:
         sample = samples[index]
         prompt = chat_prompt(self.processor, question(sample, phase.config.data.template))
-        outcome, clip = await self.reward_workers.decode(sample.video, self.budget)
+        outcome, clip = await self.videos.clip(sample.video, self.budget)
         num_tokens = self._num_tokens(sample, prompt, outcome)
         self._num_drawn += 1
         if outcome.error is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
 
@@ -111,8 +112,9 @@ class Sampler:
             return rollout
 
         scoring: dict[int, asyncio.Task[Rollout]] = {}
-        async for generated in self.generators.sample(self._requests(prompts, phase.own_step(step) - 1)):
-            scoring[generated.key] = asyncio.create_task(score(generated))
+        async with aclosing(self.generators.sample(self._requests(prompts, phase.own_step(step) - 1))) as groups:
+            async for generated in groups:
+                scoring[generated.key] = asyncio.create_task(score(generated))
         rollouts.generated()
         return list(await asyncio.gather(*(scoring[key] for key in range(len(prompts)))))
 

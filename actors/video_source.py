@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
+from collections.abc import Callable
 
 import ray
 
@@ -12,6 +13,8 @@ from actors.reward_pool import RewardPool
 from museg.video.pixel_budget import FrameBudget
 
 Decoded = tuple[DecodeOutcome, ray.ObjectRef]
+Embed = Callable[[ray.ObjectRef], ray.ObjectRef]
+"""From a clip to the frozen tower's embeddings of it."""
 _Key = tuple[str, FrameBudget]
 
 GIB = 1 << 30
@@ -28,8 +31,10 @@ class VideoSource:
     be decoded isn't kept, so a file that was mended is seen.
     """
 
-    def __init__(self, reward_workers: RewardPool, *, cache_gib: float) -> None:
+    def __init__(self, reward_workers: RewardPool, *, cache_gib: float, embed: Embed | None = None) -> None:
+        """With `embed`, what is handed out and kept are embeddings in the place of frames."""
         self.reward_workers = reward_workers
+        self.embed = embed
         self.max_bytes = int(cache_gib * GIB)
         self._kept: OrderedDict[_Key, Decoded] = OrderedDict()
         """The least recently used first."""
@@ -65,11 +70,13 @@ class VideoSource:
 
     async def _decode(self, key: _Key) -> Decoded:
         try:
-            decoded = await self.reward_workers.decode(*key)
+            outcome, clip = await self.reward_workers.decode(*key)
         finally:
             del self._decoding[key]
-        if decoded[0].error is None:
-            self._keep(key, decoded)
+        if outcome.error is not None:
+            return outcome, clip
+        decoded = outcome, clip if self.embed is None else self.embed(clip)
+        self._keep(key, decoded)
         return decoded
 
     def _keep(self, key: _Key, decoded: Decoded) -> None:

@@ -19,9 +19,11 @@ from actors.generator_pool import GeneratorPool
 from actors.learner.placement import learner_options
 from actors.learner.worker import LearnerWorker
 from actors.learner_gang import LearnerGang
+from actors.occupation import Occupation
 from actors.phase_start import PhaseStart
 from actors.reward import RewardWorker
 from actors.reward_pool import RewardPool
+from actors.video_source import Embed, VideoSource
 from museg.config.schema import Config
 
 
@@ -31,13 +33,17 @@ class InferenceWorkers:
 
     generators: GeneratorPool
     reward_workers: RewardPool
+    videos: VideoSource
+    """Clips that the reward workers decode, each once."""
+    occupation: Occupation
+    """How busy all of them are."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SupervisedWorkers:
     """What learns from demonstrations: actors that decode videos and the learner."""
 
-    reward_workers: RewardPool
+    videos: VideoSource
     learner: LearnerGang
 
 
@@ -65,13 +71,27 @@ async def start_workers(config: Config, placement: PlacementGroup, start: PhaseS
     Raises:
         DeadlineError: the cluster didn't give the resources in time.
     """
-    learner = await _placed_learner(config, placement)
-    inference, _ = await asyncio.gather(start_inference_workers(config), _connected(config, learner, start))
-    return Workers(generators=inference.generators, reward_workers=inference.reward_workers, learner=learner)
+    occupation = Occupation()
+    learner = await _placed_learner(config, placement, occupation)
+    embed = learner.embed if config.policy.freeze_vision else None
+    inference, _ = await asyncio.gather(
+        start_inference_workers(config, occupation, embed), _connected(config, learner, start)
+    )
+    return Workers(
+        generators=inference.generators,
+        reward_workers=inference.reward_workers,
+        videos=inference.videos,
+        occupation=occupation,
+        learner=learner,
+    )
 
 
-async def start_inference_workers(config: Config) -> InferenceWorkers:
+async def start_inference_workers(
+    config: Config, occupation: Occupation | None = None, embed: Embed | None = None
+) -> InferenceWorkers:
     """The generators, each with its engine loaded, and the reward workers: enough to evaluate.
+
+    `embed` runs the frozen tower, where there is a learner that has it.
 
     Raises:
         DeadlineError: the cluster didn't give the resources in time.
@@ -83,9 +103,13 @@ async def start_inference_workers(config: Config) -> InferenceWorkers:
         f"the generators' start ({reserved_and_offered(config)})",
         asyncio.gather(*(generator.ready.remote() for generator in generators)),
     )
+    occupation = occupation or Occupation()
+    reward_workers = RewardPool(rewards, config.reward.timeout_s, occupation)
     return InferenceWorkers(
-        generators=GeneratorPool(generators, config.generation.timeout_s),
-        reward_workers=RewardPool(rewards, config.reward.timeout_s),
+        generators=GeneratorPool(generators, config.generation.timeout_s, occupation),
+        reward_workers=reward_workers,
+        videos=VideoSource(reward_workers, cache_gib=config.video.cache_gib, embed=embed),
+        occupation=occupation,
     )
 
 
@@ -95,18 +119,24 @@ async def start_supervised_workers(config: Config, placement: PlacementGroup) ->
     Raises:
         DeadlineError: the cluster didn't give the resources in time.
     """
-    learner = await _placed_learner(config, placement)
+    occupation = Occupation()
+    learner = await _placed_learner(config, placement, occupation)
     rewards = [_reward_worker(config, rank) for rank in range(config.reward.workers)]
     await _connected(config, learner, PhaseStart.of_run(config))
-    return SupervisedWorkers(reward_workers=RewardPool(rewards, config.reward.timeout_s), learner=learner)
+    videos = VideoSource(
+        RewardPool(rewards, config.reward.timeout_s, occupation),
+        cache_gib=config.video.cache_gib,
+        embed=learner.embed if config.policy.freeze_vision else None,
+    )
+    return SupervisedWorkers(videos=videos, learner=learner)
 
 
-async def _placed_learner(config: Config, placement: PlacementGroup) -> LearnerGang:
+async def _placed_learner(config: Config, placement: PlacementGroup, occupation: Occupation) -> LearnerGang:
     """The learner's ranks, once the cluster has a place for all of them; nobody else is started before."""
     share = reserved_and_offered(config)
     await within(START_TIMEOUT_S, f"a place for the learner ranks ({share})", placement.ready())
     ranks = [_learner(config, rank, placement) for rank in range(config.learner.ranks)]
-    return LearnerGang(ranks, config.learner.timeout_s, config.grpo.updates_per_rollout)
+    return LearnerGang(ranks, config, occupation)
 
 
 async def _connected(config: Config, learner: LearnerGang, start: PhaseStart) -> None:

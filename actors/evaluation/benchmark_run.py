@@ -141,7 +141,7 @@ async def _answer(config: Config, pending: Pending, log: AnswerLog, console: Con
     _cancel_on_signal()
     console.print(f"starting workers: {reserved_and_offered(config)}", highlight=False, soft_wrap=True)
     workers = await start_inference_workers(config)
-    answerer = Answerer(config, workers.generators, workers.reward_workers)
+    answerer = Answerer(config, workers.generators, workers.videos)
     with _progress(console) as progress:
         task = progress.add_task("answers", total=len(pending))
         for blind, questions in ((False, pending.own), (True, pending.blind)):

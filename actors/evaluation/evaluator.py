@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from actors.evaluation.answering import Answerer, exam_questions
 from actors.generator_pool import GeneratorPool
-from actors.reward_pool import RewardPool
+from actors.video_source import VideoSource
 from museg.config.schema import Config
 from museg.data.prompts import ChatTemplated
 from museg.data.samples import Sample
@@ -22,12 +22,12 @@ class Evaluator:
         samples: Sequence[Sample],
         chat_format: ChatTemplated,
         generators: GeneratorPool,
-        reward_workers: RewardPool,
+        videos: VideoSource,
     ) -> None:
         self.config = config
         self.samples = list(samples)
         self.chat_format = chat_format
-        self.answerer = Answerer(config, generators, reward_workers)
+        self.answerer = Answerer(config, generators, videos)
 
     async def evaluate(self, limit: int | None = None) -> dict[str, float]:
         """Metric → value over the first `limit` samples (all by default); `blind/<metric>` with the videos swapped.

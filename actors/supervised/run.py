@@ -98,7 +98,7 @@ async def _ready_trainer(
         run=run,
         start=start.state,
         prompts=PromptSource(
-            config, {config.data.train: samples}, processor, workers.reward_workers, start.state.videos_skipped
+            config, {config.data.train: samples}, processor, workers.videos, start.state.videos_skipped
         ),
         tokenizer=processor.tokenizer,
         learner=workers.learner,

@@ -21,7 +21,7 @@ class Decoder:
     def __init__(self, unreadable: Sequence[str]) -> None:
         self.unreadable = unreadable
 
-    async def decode(self, video: str, budget: FrameBudget) -> tuple[DecodeOutcome, str]:
+    async def clip(self, video: str, budget: FrameBudget) -> tuple[DecodeOutcome, str]:
         error = "unreadable" if video in self.unreadable else None
         facts = ClipFacts(duration_s=8.0, native_fps=30.0, sample_fps=2.0, num_frames=4)
         return DecodeOutcome(video=video, error=error, facts=facts, num_visual_tokens=4), f"clip of {video}"

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 
 import pytest
 
@@ -56,7 +56,7 @@ class Generators:
         self.may_go_on = asyncio.Event()
         self.may_go_on.set()
 
-    async def sample(self, requests: Sequence[GenerationRequest]) -> AsyncIterator[GeneratedGroup]:
+    async def sample(self, requests: Sequence[GenerationRequest]) -> AsyncGenerator[GeneratedGroup, None]:
         by_key = {request.key: request for request in requests}
         for key in (key for key in self.finishing if key in by_key):
             await self.may_go_on.wait()
