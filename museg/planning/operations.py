@@ -94,24 +94,6 @@ class Operations:
         """What is left where the video's embeddings are given."""
         return replace(self, patches=0.0, tower_linear=0.0, tower_attention=0.0, merger=0.0)
 
-    def trained(self, *, gradient_checkpointing: bool) -> Operations:
-        """Forward and backward where this is the forward; checkpointing computes blocks and layers twice.
-
-        Pixels need no gradient, so the patches' backward is half of another's. Logits are scored in chunks, which are
-        computed again with or without checkpointing.
-        """
-        forwards = 2.0 if gradient_checkpointing else 1.0
-        linear, attention = forwards + _LINEAR_BACKWARD, forwards + _ATTENTION_BACKWARD
-        return Operations(
-            patches=self.patches * 2.0,
-            tower_linear=self.tower_linear * linear,
-            tower_attention=self.tower_attention * attention,
-            merger=self.merger * (1.0 + _LINEAR_BACKWARD),
-            text_linear=self.text_linear * linear,
-            text_attention=self.text_attention * attention,
-            logits=self.logits * (2.0 + _LINEAR_BACKWARD),
-        )
-
 
 def tower_forward(vision: VisionShape, video: VideoGrid) -> Operations:
     """The vision tower over one video."""
@@ -172,6 +154,29 @@ def decode_bytes(text: TextShape, *, sequences: float, context: float, bytes_per
     return weights + sequences * context * kv_bytes_per_token(text, bytes_per_value)
 
 
+def trained(forward: Operations, model: ModelShape, *, gradient_checkpointing: bool) -> Operations:
+    """Forward and backward where this is the forward.
+
+    Checkpointing computes blocks and layers twice, but for each one's last matrix, whose product no gradient asks for:
+    torch stops there. Pixels need no gradient, so the patches' backward is half of another's. Logits are scored in
+    chunks, which are computed twice in any case.
+    """
+    text, vision = model.text, model.vision
+    last_of_text = text.layers * text.hidden * text.intermediate / text.layer_weights
+    last_of_tower = vision.blocks * vision.hidden * vision.intermediate / vision.block_weights
+    again = 1.0 if gradient_checkpointing else 0.0
+    attention = 1.0 + again + _ATTENTION_BACKWARD
+    return Operations(
+        patches=forward.patches * (1.0 + _LINEAR_BACKWARD / 2),
+        tower_linear=forward.tower_linear * (1.0 + again * (1 - last_of_tower) + _LINEAR_BACKWARD),
+        tower_attention=forward.tower_attention * attention,
+        merger=forward.merger * (1.0 + _LINEAR_BACKWARD),
+        text_linear=forward.text_linear * (1.0 + again * (1 - last_of_text) + _LINEAR_BACKWARD),
+        text_attention=forward.text_attention * attention,
+        logits=forward.logits * (2.0 + _LINEAR_BACKWARD),
+    )
+
+
 def learner_limit(
     model_config: Qwen2_5_VLConfig,
     *,
@@ -196,8 +201,10 @@ def learner_limit(
     group = GroupShape(
         prompt_tokens=prompt_tokens, completion_tokens=completion_tokens, group_size=group_size, video=video
     )
-    shared = shared_forward(model, group).trained(gradient_checkpointing=gradient_checkpointing)
-    repeated = repeated_forward(model, group).trained(gradient_checkpointing=gradient_checkpointing)
+    shared, repeated = (
+        trained(forward(model, group), model, gradient_checkpointing=gradient_checkpointing)
+        for forward in (shared_forward, repeated_forward)
+    )
     return repeated.total / (shared.without_tower() if freeze_vision else shared).total
 
 
