@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 
 from ray.actor import ActorHandle
 from ray.exceptions import RayError
@@ -13,35 +14,62 @@ from actors.generation import GeneratedGroup, GenerationRequest
 
 
 class GeneratorPool:
-    """Spreads requests over the workers and merges their streams."""
+    """Deals requests to the workers by load and merges their streams.
+
+    async with aclosing(pool.sample(requests)) as groups:
+        async for group in groups: ...
+    async with pool.updating():
+        ...                                           # replace the workers' weights
+
+    Sampling and updating exclude each other, in the order in which they are asked for.
+    """
 
     def __init__(self, workers: Sequence[ActorHandle], timeout_s: float) -> None:
         self.workers = list(workers)
         self.timeout_s = timeout_s
+        self._in_use = asyncio.Lock()
 
     async def sample(self, requests: Sequence[GenerationRequest]) -> AsyncGenerator[GeneratedGroup, None]:
-        """Yield one group per request, in the order in which they finish.
+        """Yield one group per request, in the order in which they finish; each worker starts its own in their order.
 
         Raises:
             DeadlineError: no group came for `generation.timeout_s`.
             RayError: a worker failed or died.
         """
-        finished: asyncio.Queue[GeneratedGroup | RayError] = asyncio.Queue()
-        streams = [
-            asyncio.create_task(_drain(worker, list(requests[rank :: len(self.workers)]), finished))
-            for rank, worker in enumerate(self.workers)
-        ]
-        try:
-            for _ in requests:
-                group = await within(
-                    self.timeout_s, "the next group of completions (generation.timeout_s)", finished.get()
-                )
-                if isinstance(group, RayError):
-                    raise group
-                yield group
-        finally:
-            for stream in streams:
-                stream.cancel()
+        async with self._in_use:
+            finished: asyncio.Queue[GeneratedGroup | RayError] = asyncio.Queue()
+            streams = [
+                asyncio.create_task(_drain(worker, own, finished))
+                for worker, own in zip(self.workers, dealt(requests, len(self.workers)), strict=True)
+            ]
+            try:
+                for _ in requests:
+                    group = await within(
+                        self.timeout_s, "the next group of completions (generation.timeout_s)", finished.get()
+                    )
+                    if isinstance(group, RayError):
+                        raise group
+                    yield group
+            finally:
+                for stream in streams:
+                    stream.cancel()
+
+    @asynccontextmanager
+    async def updating(self) -> AsyncIterator[None]:
+        """Nothing is sampled inside; sampling that was asked for before has ended."""
+        async with self._in_use:
+            yield
+
+
+def dealt(requests: Sequence[GenerationRequest], num_workers: int) -> list[list[GenerationRequest]]:
+    """Each worker's share, in the order of the requests: the longest first to the least loaded, ties to the lowest."""
+    loads = [0] * num_workers
+    shares: list[list[int]] = [[] for _ in range(num_workers)]
+    for place in sorted(range(len(requests)), key=lambda place: -requests[place].max_num_tokens):
+        rank = loads.index(min(loads))
+        loads[rank] += requests[place].max_num_tokens
+        shares[rank].append(place)
+    return [[requests[place] for place in sorted(share)] for share in shares]
 
 
 async def _drain(

@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, Literal
 
+import ray
 from vllm import LLMEngine, RequestOutput, SamplingParams
 from vllm.exceptions import VLLMValidationError
 from vllm.inputs import EngineInput
@@ -21,6 +22,7 @@ from actors.weight_sync.object_store import missing_parameters
 from museg.config.schema import Config
 from museg.errors import ModelError
 from museg.policy.inputs import engine_video_input, vision_token_ids
+from museg.policy.vision import EmbeddedVideo
 from museg.rollout.completions import Completion
 from museg.video.clip import VideoClip
 
@@ -44,6 +46,7 @@ class SamplingEngine:
         self._tokenizer = self._engine.get_tokenizer()
         self._forbidden = dict.fromkeys(vision_token_ids(self._tokenizer), -math.inf)
         self._context = config.generation.max_model_len
+        self._max_sequences = config.generation.max_sequences
         self._request_ids = itertools.count()
         self._session_open = False
         self._whole = True
@@ -51,21 +54,27 @@ class SamplingEngine:
     def generate(self, requests: Iterable[GenerationRequest]) -> Iterator[GeneratedGroup]:
         """Yield one group per request, in the order in which they finish. Requests carry their clips, no references.
 
+        They start in their own order. One is taken from `requests`, and its video processed, no earlier than there is
+        room for a sequence; nothing of a video stays when the last group has come.
+
         Raises:
             ModelError: a prompt fills the whole context.
         """
         if not self._whole:
             raise RuntimeError(f"weights version {self.weights_version} is being replaced: finish_weight_update first")
-        running: dict[str, int] = {}
+        upcoming, running = iter(requests), dict[str, int]()
         try:
-            for request in requests:
-                running[self._add(request)] = request.key
+            self._start(upcoming, running)
             while running:
                 for output in self._engine.step():
                     yield self._group(running.pop(output.request_id), output)
+                self._start(upcoming, running)
         finally:
             # Whoever stopped listening, or failed, leaves an idle engine.
             self._engine.abort_request(list(running))
+            self._engine.reset_encoder_cache()
+            # Only with its next step does vLLM let go of the requests that finished in the last one.
+            self._engine.step()
 
     def init_weight_transfer(self, init_info: Mapping[str, object]) -> None:
         """Prepare vLLM's weight transfer engine, as its backend asks for."""
@@ -103,8 +112,15 @@ class SamplingEngine:
     def _on_workers(self, method: str, **kwargs: object) -> None:
         self._engine.collective_rpc(method, kwargs=kwargs)
 
+    def _start(self, upcoming: Iterator[GenerationRequest], running: dict[str, int]) -> None:
+        while self._engine.get_num_unfinished_requests() < self._max_sequences:
+            request = next(upcoming, None)
+            if request is None:
+                return
+            running[self._add(request)] = request.key
+
     def _add(self, request: GenerationRequest) -> str:
-        assert isinstance(request.clip, VideoClip)
+        assert not isinstance(request.clip, ray.ObjectRef)
         request_id = str(next(self._request_ids))
         rendered = self._render(request.prompt, request.clip)
         sampling = request.sampling
@@ -126,9 +142,9 @@ class SamplingEngine:
         self._engine.add_request(request_id, rendered, parameters)
         return request_id
 
-    def _render(self, prompt: str, clip: VideoClip) -> EngineInput:
+    def _render(self, prompt: str, clip: VideoClip | EmbeddedVideo) -> EngineInput:
         parsed = parse_model_prompt(
-            self._engine.model_config, {"prompt": prompt, "multi_modal_data": {"video": [engine_video_input(clip)]}}
+            self._engine.model_config, {"prompt": prompt, "multi_modal_data": {"video": engine_video_input(clip)}}
         )
         try:
             (rendered,) = self._engine.renderer.render_cmpl([parsed])
@@ -136,7 +152,7 @@ class SamplingEngine:
             raise ModelError(f"the prompt about {clip.video} can't be given to the model: {error}") from error
         return rendered
 
-    def _room_after(self, clip: VideoClip, num_prompt_tokens: int) -> int:
+    def _room_after(self, clip: VideoClip | EmbeddedVideo, num_prompt_tokens: int) -> int:
         """Completion tokens that the context has room for; a completion that reaches its end stops by `length`."""
         if num_prompt_tokens >= self._context:
             raise ModelError(

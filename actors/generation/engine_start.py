@@ -7,9 +7,10 @@ from pathlib import Path
 import torch
 from pydantic import ValidationError
 from vllm import EngineArgs, LLMEngine
-from vllm.config import VllmConfig, WeightTransferConfig
+from vllm.config import EncoderCacheManagerConfig, VllmConfig, WeightTransferConfig
 from vllm.v1.executor import Executor
 
+from actors.generation.encoder_cache import FRUGAL_ENCODER_CACHE
 from actors.weight_sync import object_store
 from museg.config.choices import SyncBackend
 from museg.config.schema import Config
@@ -17,8 +18,6 @@ from museg.errors import ConfigError
 from museg.policy.inputs import ENGINE_PROCESSOR_KWARGS
 from museg.policy.loading import check_model_folder
 
-_MAX_SEQUENCES = 256
-"""Completions that grow side by side; more wait."""
 _CPU_BATCH_TOKENS = 8192
 _CPU_BLOCK_TOKENS = 32
 """Tokens of a KV block, the fewest that vLLM's CPU kernels like: a group shares its prompt in whole blocks."""
@@ -55,7 +54,7 @@ def _vllm_config(config: Config) -> VllmConfig:
     vllm_config: VllmConfig = arguments.create_engine_config()
     if not on_cuda:
         # A full encoder cache would cut a prompt before its video, and a seeded request can't go on from there on CPU.
-        everything = _MAX_SEQUENCES * config.generation.max_model_len
+        everything = config.generation.max_sequences * config.generation.max_model_len
         vllm_config.scheduler_config.max_num_encoder_input_tokens = everything
         vllm_config.scheduler_config.encoder_cache_size = everything
     return vllm_config
@@ -68,7 +67,7 @@ def _arguments(config: Config, on_cuda: bool) -> dict[str, object]:
         "dtype": config.model.dtype.value,
         "seed": config.seed,
         "max_model_len": generation.max_model_len,
-        "max_num_seqs": _MAX_SEQUENCES,
+        "max_num_seqs": generation.max_sequences,
         "tensor_parallel_size": generation.tensor_parallel_size,
         "enable_prefix_caching": True,
         # Of the distribution that was sampled from: temperature and forbidden tokens applied.
@@ -77,6 +76,9 @@ def _arguments(config: Config, on_cuda: bool) -> dict[str, object]:
         "mm_processor_kwargs": dict(ENGINE_PROCESSOR_KWARGS),
         # A clip comes once per weights version: keeping processed ones would only cost memory.
         "mm_processor_cache_gb": 0,
+        "ec_manager_config": EncoderCacheManagerConfig(encoder_cache_manager_cls=FRUGAL_ENCODER_CACHE),
+        # A frozen tower's outputs come instead of pixels; evaluation may still send these.
+        "enable_mm_embeds": config.policy.freeze_vision,
         "weight_transfer_config": WeightTransferConfig(backend=_transfer_backend(config, on_cuda)),
         "disable_log_stats": True,
     }
@@ -98,7 +100,9 @@ def _cpu(config: Config) -> dict[str, object]:
         "block_size": _CPU_BLOCK_TOKENS,
         # A prompt is computed in one piece: on CPU a seeded request fails on a chunked one.
         "enable_chunked_prefill": False,
-        "max_num_batched_tokens": max(_CPU_BATCH_TOKENS, config.generation.max_model_len),
+        "max_num_batched_tokens": max(
+            _CPU_BATCH_TOKENS, config.generation.max_model_len, config.generation.max_sequences
+        ),
     }
 
 

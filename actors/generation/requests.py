@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import ray
 
+from museg.policy.vision import EmbeddedVideo
 from museg.rollout.completions import Completion, SamplingSettings
 from museg.video.clip import VideoClip
 
@@ -18,10 +19,17 @@ class GenerationRequest:
     """Finds the answer among those of one call."""
     prompt: str
     """Chat-formatted text with one `<|video_pad|>`."""
-    clip: VideoClip | ray.ObjectRef
+    clip: VideoClip | EmbeddedVideo | ray.ObjectRef
     seed: int
     """Completion g is drawn with `seed + g`: the same tokens again, whatever else the engine is busy with."""
     sampling: SamplingSettings
+    num_prompt_tokens: int = 0
+    """Video included, where the caller knows."""
+
+    @property
+    def max_num_tokens(self) -> int:
+        """Tokens that the engine computes if no completion stops by itself."""
+        return self.num_prompt_tokens + self.sampling.num_completions * self.sampling.max_tokens
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
