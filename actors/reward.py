@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
+
+import ray
 
 from museg.config.phases import phases_of
 from museg.config.schema import Config
@@ -14,6 +17,10 @@ from museg.rewards.scoring import RewardBreakdown, Scorer
 from museg.video.clip import ClipFacts, VideoClip
 from museg.video.decoding import decode_clip
 from museg.video.pixel_budget import FrameBudget
+
+
+SCORING: Final = "scoring"
+"""Group of calls that have a thread of their own: a group's rewards never wait for a video."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +39,10 @@ class DecodeOutcome:
 
 
 class RewardWorker:
-    """Ray actor without a GPU. Every method is pure: calling it again gives the same."""
+    """Ray actor without a GPU. Every method is pure: calling it again gives the same.
+
+    worker = ray.remote(concurrency_groups={SCORING: 1})(RewardWorker).remote(config, rank)
+    """
 
     def __init__(self, config: Config, rank: int) -> None:
         self.rank = rank
@@ -56,6 +66,7 @@ class RewardWorker:
         )
         return outcome, clip
 
+    @ray.method(concurrency_group=SCORING)
     def score(self, sample: Sample, texts: Sequence[str], clip: ClipFacts | None, phase: int) -> list[RewardBreakdown]:
         """The rewards of every completion of one group, in order, by the rules of a phase (its index).
 

@@ -21,7 +21,7 @@ from actors.learner.worker import LearnerWorker
 from actors.learner_gang import LearnerGang
 from actors.occupation import Occupation
 from actors.phase_start import PhaseStart
-from actors.reward import RewardWorker
+from actors.reward import SCORING, RewardWorker
 from actors.reward_pool import RewardPool
 from actors.video_source import Embed, VideoSource
 from museg.config.schema import Config
@@ -161,4 +161,4 @@ def _reward_worker(config: Config, rank: int) -> ActorHandle:
         num_gpus=0.0,
         runtime_env={"env_vars": {"OMP_NUM_THREADS": "1"}},
     )
-    return ray.remote(RewardWorker).options(**options).remote(config, rank)
+    return ray.remote(concurrency_groups={SCORING: 1})(RewardWorker).options(**options).remote(config, rank)
