@@ -1,25 +1,27 @@
-"""Decode a video with decord: only the sampled frames, upright, at the size the policy sees."""
+"""Decode a video: only the sampled frames, upright, at the size the policy sees.
+
+decord says which frames a video holds and when; it decodes them too, all in order, unless the stream proves that most
+aren't needed (museg/video/needed_frames.py).
+"""
 
 from __future__ import annotations
 
 import math
 import re
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 import decord
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch.nn.functional import interpolate
 
 from museg.errors import VideoError
 from museg.video.clip import VideoClip
 from museg.video.frame_sampling import sample_fps, sampled_frame_indices
+from museg.video.needed_frames import UnprovenError, needed_frames
 from museg.video.pixel_budget import FrameBudget, frame_size
-
-FRAMES_AT_A_TIME = 8
-"""Frames held at their stored size while they are resized; bounds the memory of long, large videos."""
+from museg.video.resizing import resize
 
 _NO_SUBSTITUTED_FRAMES = 1e-9
 """Share of frames that decord may silently replace by a neighbour; 0 would mean any number."""
@@ -64,6 +66,7 @@ class _Footage:
     """An open video: what it holds, and its frames by presentation order."""
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         decord.logging.set_level(decord.logging.FATAL)
         try:
             self._reader = decord.VideoReader(
@@ -99,31 +102,24 @@ class _Footage:
         )
 
     def _resized_frames(self, indices: npt.NDArray[np.int64], budget: FrameBudget) -> npt.NDArray[np.uint8]:
-        parts = []
-        for frames in self._batches(indices):
-            height, width = frame_size(frames.shape[1], frames.shape[2], len(indices), budget)
-            parts.append(_resize(frames, height, width))
-        return np.concatenate(parts)
+        try:
+            return _resized(needed_frames(self._path, indices, self.intervals_s[:, 0]), len(indices), budget)
+        except UnprovenError:
+            return _resized(self._frames_in_order(indices), len(indices), budget)
 
-    def _batches(self, indices: npt.NDArray[np.int64]) -> Iterator[npt.NDArray[np.uint8]]:
-        """The frames at ascending indices, a few at a time, each `[B, H, W, 3]` at its stored size.
+    def _frames_in_order(self, indices: npt.NDArray[np.int64]) -> Iterator[npt.NDArray[np.uint8]]:
+        """The frames at ascending indices, each `[H, W, 3]` at its stored size.
 
         Every frame up to the last one is decoded in order: decord's `get_batch` and `skip_frames` seek between groups
         of pictures, which gives other frames than asked for where a group is open (x265's default), an edit list hides
         frames, or the rate varies.
         """
-        batch: list[npt.NDArray[np.uint8]] = []
         num_decoded = 0
         for index in indices:
             while num_decoded <= index:
                 frame = self._next_frame(num_decoded)
                 num_decoded += 1
-            batch.append(frame.asnumpy())
-            if len(batch) == FRAMES_AT_A_TIME:
-                yield np.stack(batch)
-                batch = []
-        if batch:
-            yield np.stack(batch)
+            yield frame.asnumpy()
 
     def _next_frame(self, num_decoded: int) -> decord.nd.NDArray:
         try:
@@ -132,9 +128,11 @@ class _Footage:
             raise VideoError(f"it ends after {num_decoded} of its {self.num_frames} frames: re-encode it") from error
 
 
-def _resize(frames: npt.NDArray[np.uint8], height: int, width: int) -> npt.NDArray[np.uint8]:
-    channels_first = torch.from_numpy(frames).permute(0, 3, 1, 2).contiguous().float()
-    resized = interpolate(channels_first, (height, width), mode="bicubic", align_corners=False, antialias=True)
-    channels_last = resized.clamp(0, 255).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous()
-    pixels: npt.NDArray[np.uint8] = channels_last.numpy()
-    return pixels
+def _resized(frames: Iterator[npt.NDArray[np.uint8]], num_frames: int, budget: FrameBudget) -> npt.NDArray[np.uint8]:
+    """The frames within the budget, `[F, H, W, 3]`; one at a time is held at its stored size."""
+    first = next(frames)
+    height, width = frame_size(first.shape[0], first.shape[1], num_frames, budget)
+    resized = np.empty((num_frames, height, width, 3), dtype=np.uint8)
+    for place, frame in enumerate(chain([first], frames)):
+        resized[place] = resize(frame, height, width)
+    return resized
