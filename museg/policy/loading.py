@@ -6,14 +6,10 @@ import json
 from pathlib import Path
 
 import torch
-from transformers import Qwen2_5_VLForConditionalGeneration
-from transformers.conversion_mapping import (
-    get_checkpoint_conversion_mapping,
-    register_checkpoint_conversion_mapping,
-)
 
 from museg.errors import ModelError
 from museg.policy.attention import PACKED_GROUP
+from museg.policy.model import PackedPolicy
 from museg.policy.patches import Patcher
 from museg.policy.vision import VisionTower
 
@@ -46,21 +42,6 @@ def check_model_folder(path: Path) -> None:
     for kind, names in (("processor", _PROCESSOR_FILES), ("tokenizer", _TOKENIZER_FILES)):
         if not any((path / name).is_file() for name in names):
             raise ModelError(f"model.path {path} has no {kind} ({' or '.join(names)}): save its processor there too")
-
-
-class PackedPolicy(Qwen2_5_VLForConditionalGeneration):
-    """Qwen2.5-VL as the learner has it."""
-
-    frozen_tower: VisionTower | None = None
-    """The vision tower where it is frozen: then it is no part of this module, and packs hold what it embedded."""
-
-
-# Transformers would read the weights' names in an older folder by its own class alone.
-register_checkpoint_conversion_mapping(
-    PackedPolicy.__name__,
-    get_checkpoint_conversion_mapping(Qwen2_5_VLForConditionalGeneration.__name__),
-    overwrite=True,
-)
 
 
 def load_policy(

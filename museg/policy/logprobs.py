@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
-from transformers import Qwen2_5_VLForConditionalGeneration
-from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from museg.policy.packing import PackedGroups
 
@@ -25,7 +23,7 @@ class CompletionLogprobs:
 
 
 def completion_logprobs(
-    model: Qwen2_5_VLForConditionalGeneration,
+    model: Callable[..., tuple[torch.Tensor, torch.Tensor]],
     packed: PackedGroups,
     *,
     temperature: float,
@@ -45,45 +43,12 @@ def completion_logprobs(
     Returns:
         One entry a group, in the pack's order.
     """
-    scored = []
-    for group in packed.groups:
-        seen = (
-            {"pixel_values_videos": group.pixel_values}
-            if group.embeddings is None
-            else {"mm_encoder_outputs": {"video": BaseModelOutputWithPooling(pooler_output=(group.embeddings,))}}
-        )
-        output = model(
-            input_ids=group.input_ids,
-            position_ids=group.positions,
-            video_grid_thw=group.grid_thw,
-            logits_to_keep=group.predicting,
-            packed_layout=group.layout,
-            use_cache=False,
-            **seen,
-        )
-        logprobs, entropies = sampling_logprobs(
-            output.logits[0], group.targets, temperature=temperature, forbidden_token_ids=forbidden_token_ids
-        )
-        scored.append(
-            CompletionLogprobs(
-                logprobs=_unpack(logprobs, group.mask), entropies=_unpack(entropies, group.mask), mask=group.mask
-            )
-        )
-    return scored
-
-
-def sampling_logprobs(
-    logits: torch.Tensor, targets: torch.Tensor, *, temperature: float, forbidden_token_ids: Sequence[int]
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Log-probabilities of `targets` `[N]` and detached entropies `[N]` for logits `[N, V]`, in float32."""
-    logits = logits.float() / temperature
-    if forbidden_token_ids:
-        logits = logits.index_fill(1, torch.tensor(forbidden_token_ids, device=logits.device), -torch.inf)
-    log_normalizer = logits.logsumexp(dim=-1)
-    logprobs = logits.gather(1, targets.unsqueeze(1)).squeeze(1) - log_normalizer
-    with torch.no_grad():
-        entropies = torch.special.entr((logits - log_normalizer.unsqueeze(1)).exp()).sum(dim=-1)
-    return logprobs, entropies
+    logprobs, entropies = model(packed=packed, temperature=temperature, forbidden_token_ids=tuple(forbidden_token_ids))
+    sizes = [span.num_completion_tokens for span in packed.layout.spans]
+    return [
+        CompletionLogprobs(logprobs=_unpack(of_tokens, mask), entropies=_unpack(of_draws, mask), mask=mask)
+        for of_tokens, of_draws, mask in zip(logprobs.split(sizes), entropies.split(sizes), packed.masks, strict=True)
+    ]
 
 
 def _unpack(values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:

@@ -12,8 +12,9 @@ from transformers import Qwen2_5_VLForConditionalGeneration
 
 from museg.policy.inputs import PromptEncoder, PromptInputs, vision_token_ids
 from museg.policy.loading import load_policy
-from museg.policy.logprobs import CompletionLogprobs, completion_logprobs, sampling_logprobs
+from museg.policy.logprobs import CompletionLogprobs, completion_logprobs
 from museg.policy.packing import pack_groups
+from museg.policy.scoring import ScoringHead
 from tests.museg.policy.material import PROMPT, make_clip
 
 TEMPERATURE = 0.9
@@ -123,7 +124,9 @@ def test_a_forbidden_token_scores_minus_infinity_and_frees_its_probability(
 
 def test_logprobs_and_entropies_by_hand() -> None:
     logits = torch.tensor([[math.log(1.0), math.log(2.0), math.log(4.0), 50.0]])
-    logprobs, entropies = sampling_logprobs(logits, torch.tensor([2]), temperature=0.5, forbidden_token_ids=(3,))
+    head = ScoringHead(4, 4, bias=False)
+    torch.nn.init.eye_(head.weight)
+    logprobs, entropies = head(logits, torch.tensor([2]), temperature=0.5, forbidden_token_ids=(3,))
     probabilities = [1 / 21, 4 / 21, 16 / 21]
     assert logprobs.item() == pytest.approx(math.log(16 / 21), rel=1e-6)
     assert entropies.item() == pytest.approx(-sum(p * math.log(p) for p in probabilities), rel=1e-6)
