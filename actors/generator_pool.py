@@ -11,6 +11,7 @@ from ray.exceptions import RayError
 
 from actors.cluster import within
 from actors.generation import GeneratedGroup, GenerationRequest
+from actors.occupation import Occupation
 
 
 class GeneratorPool:
@@ -24,9 +25,10 @@ class GeneratorPool:
     Sampling and updating exclude each other, in the order in which they are asked for.
     """
 
-    def __init__(self, workers: Sequence[ActorHandle], timeout_s: float) -> None:
+    def __init__(self, workers: Sequence[ActorHandle], timeout_s: float, occupation: Occupation | None = None) -> None:
         self.workers = list(workers)
         self.timeout_s = timeout_s
+        self.occupation = occupation or Occupation()
         self._in_use = asyncio.Lock()
 
     async def sample(self, requests: Sequence[GenerationRequest]) -> AsyncGenerator[GeneratedGroup, None]:
@@ -39,8 +41,8 @@ class GeneratorPool:
         async with self._in_use:
             finished: asyncio.Queue[GeneratedGroup | RayError] = asyncio.Queue()
             streams = [
-                asyncio.create_task(_drain(worker, own, finished))
-                for worker, own in zip(self.workers, dealt(requests, len(self.workers)), strict=True)
+                asyncio.create_task(self._drain(rank, own, finished))
+                for rank, own in enumerate(dealt(requests, len(self.workers)))
             ]
             try:
                 for _ in requests:
@@ -60,6 +62,18 @@ class GeneratorPool:
         async with self._in_use:
             yield
 
+    async def _drain(
+        self, rank: int, requests: list[GenerationRequest], finished: asyncio.Queue[GeneratedGroup | RayError]
+    ) -> None:
+        if not requests:
+            return
+        try:
+            with self.occupation.of(f"generation-{rank}"):
+                async for ref in self.workers[rank].generate.options(num_returns="streaming").remote(requests):
+                    await finished.put(await ref)
+        except RayError as error:
+            await finished.put(error)
+
 
 def dealt(requests: Sequence[GenerationRequest], num_workers: int) -> list[list[GenerationRequest]]:
     """Each worker's share, in the order of the requests: the longest first to the least loaded, ties to the lowest."""
@@ -70,15 +84,3 @@ def dealt(requests: Sequence[GenerationRequest], num_workers: int) -> list[list[
         loads[rank] += requests[place].max_num_tokens
         shares[rank].append(place)
     return [[requests[place] for place in sorted(share)] for share in shares]
-
-
-async def _drain(
-    worker: ActorHandle, requests: list[GenerationRequest], finished: asyncio.Queue[GeneratedGroup | RayError]
-) -> None:
-    if not requests:
-        return
-    try:
-        async for ref in worker.generate.options(num_returns="streaming").remote(requests):
-            await finished.put(await ref)
-    except RayError as error:
-        await finished.put(error)

@@ -18,7 +18,6 @@ from museg.video.clip import ClipFacts, VideoClip
 from museg.video.decoding import decode_clip
 from museg.video.pixel_budget import FrameBudget
 
-
 SCORING: Final = "scoring"
 """Group of calls that have a thread of their own: a group's rewards never wait for a video."""
 

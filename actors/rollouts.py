@@ -59,16 +59,18 @@ class StepRollouts:
     """One step's rollouts to learn from, in the order of learning, each as soon as it is there.
 
         await rollouts.prepared.wait()
-        async for rollout in rollouts: …          # `rollouts.totals` is known from the first one on
+        totals = await rollouts.totals
+        async for rollout in rollouts: …
         rollouts.harvest                          # once all have come
 
-    The sampler fills it; whatever the sampling raises, the iteration raises.
+    The sampler fills it; what the sampling raises, awaiting totals or rollouts raises.
     """
 
-    totals: StepTotals
     harvest: Harvest
 
     def __init__(self) -> None:
+        self.totals: asyncio.Future[StepTotals] = asyncio.get_running_loop().create_future()
+        """Known before the first rollout comes."""
         self.prepared = asyncio.Event()
         """The step's videos are decoded."""
         self.generated_at_s = 0.0
@@ -99,6 +101,10 @@ class StepRollouts:
         assert self._sampling is not None
         self.harvest = await self._sampling
 
-    def _ended(self, _: asyncio.Task[Harvest]) -> None:
+    def _ended(self, sampling: asyncio.Task[Harvest]) -> None:
         self._coming.put_nowait(None)
         self.prepared.set()
+        if sampling.cancelled():
+            self.totals.cancel()
+        elif not self.totals.done() and (error := sampling.exception()):
+            self.totals.set_exception(error)

@@ -73,7 +73,7 @@ class Sampler:
         rollouts.prepared.set()
         early: list[Rollout] = []
         if self._streams(phase):
-            rollouts.totals = StepTotals.ahead(len(prompts), self.config.grpo.group_size)
+            rollouts.totals.set_result(StepTotals.ahead(len(prompts), self.config.grpo.group_size))
 
         def deliver(rollout: Rollout) -> None:
             if self._streams(phase) and surely_learned(self.config.grpo.zero_variance, rollout):
@@ -85,7 +85,7 @@ class Sampler:
         harvested = _early_first(await harvest(self.config.grpo, own, more), early)
         learned = [harvested.rollouts[place] for place in harvested.learned]
         if not self._streams(phase):
-            rollouts.totals = StepTotals.of([rollout.group for rollout in learned])
+            rollouts.totals.set_result(StepTotals.of([rollout.group for rollout in learned]))
         for rollout in learned[len(early) :]:
             rollouts.put(rollout)
         return harvested

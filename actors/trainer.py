@@ -9,7 +9,7 @@ from pathlib import Path
 
 from actors.evaluation.evaluator import Evaluator
 from actors.generator_pool import GeneratorPool
-from actors.learner_gang import LearnerGang, StepLearning
+from actors.learner_gang import LearnerGang
 from actors.occupation import Occupation
 from actors.phase_start import PhaseStart
 from actors.progress import ProgressDisplay
@@ -87,9 +87,8 @@ class Trainer:
         rollouts = self.sampler.take(step)
         await rollouts.prepared.wait()
         clock.lap("wait_video")
-        learning: StepLearning | None = None
+        learning = self.learner.begin_step(await rollouts.totals)
         async for rollout in rollouts:
-            learning = learning or self.learner.begin_step(rollouts.totals)
             learning.add(rollout)
         clock.lap("generate", until_s=rollouts.generated_at_s)
         clock.lap("reward")

@@ -108,7 +108,7 @@ def sampled(
 def test_groups_are_learned_from_longest_first_whoever_finishes_first(config: Config, finishing: list[int]) -> None:
     videos, (rollouts,) = sampled(config, finishing)
     assert videos == ["1/30", "1/20", "1/10"]
-    assert (rollouts.totals.num_groups, rollouts.totals.num_completions) == (3, 6)
+    assert (rollouts.totals.result().num_groups, rollouts.totals.result().num_completions) == (3, 6)
     assert [rollout.num_tokens for rollout in rollouts.harvest.rollouts] == [34, 24, 14]
 
 
@@ -136,7 +136,7 @@ def test_without_streaming_the_totals_count_what_is_learned(config: Config, aggr
     config.grpo.zero_variance = ZeroVariance.skip
     videos, (rollouts,) = sampled(config, [2, 0, 1], flat=["1/20"])
     assert videos == ["1/30", "1/10"]
-    assert (rollouts.totals.num_groups, rollouts.totals.num_tokens) == (2, 8)
+    assert (rollouts.totals.result().num_groups, rollouts.totals.result().num_tokens) == (2, 8)
 
 
 def test_replaced_groups_come_after_those_that_were_certain(config: Config) -> None:
@@ -157,8 +157,7 @@ def test_what_sampling_raises_reaches_whoever_takes_the_rollouts(config: Config)
         sampler.sample(1, phases_of(config)[0])
         rollouts = sampler.take(1)
         await rollouts.prepared.wait()
-        async for _ in rollouts:
-            pass
+        await rollouts.totals
 
     with pytest.raises(VideoError, match="too many"):
         asyncio.run(run())
