@@ -35,11 +35,16 @@ def _backward(grad: object, q: Sequence[int], k: Sequence[int], *rest: Any, **_:
     return _attention(q, k, causal=causal, products=5)
 
 
-_CPU_ATTENTION = {
+def _added_product(into: object, left: Sequence[int], right: Sequence[int], **_: object) -> int:
+    return 2 * left[0] * left[1] * right[1]
+
+
+UNKNOWN_OPERATIONS = {
     _aten._scaled_dot_product_flash_attention_for_cpu: _forward,
     _aten._scaled_dot_product_flash_attention_for_cpu_backward: _backward,
+    _aten.addmm_: _added_product,
 }
-"""The counter knows CUDA's kernels alone, and takes a causal one for full."""
+"""What the counter doesn't know: of attention it knows CUDA's kernels alone, and takes a causal one for full."""
 
 
 class CountedModel:
@@ -54,18 +59,19 @@ class CountedModel:
 
     def forward(self, group: GroupShape) -> dict[str, int]:
         """Operations of one row's forward by module, the modules named as in the model."""
-        with FlopCounterMode(display=False, custom_mapping=_CPU_ATTENTION) as counter, torch.no_grad():
-            self._logits(group)
+        with FlopCounterMode(display=False, custom_mapping=UNKNOWN_OPERATIONS) as counter, torch.no_grad():
+            self.logits(group)
         counts = counter.get_flop_counts().items()
         return {name.partition(".")[2]: sum(by_operation.values()) for name, by_operation in counts}
 
     def trained(self, group: GroupShape) -> int:
         """Operations of one row's forward and backward."""
-        with FlopCounterMode(display=False, custom_mapping=_CPU_ATTENTION) as counter:
-            self._logits(group).sum().backward()
+        with FlopCounterMode(display=False, custom_mapping=UNKNOWN_OPERATIONS) as counter:
+            self.logits(group).sum().backward()
         return counter.get_total_flops()
 
-    def _logits(self, group: GroupShape) -> torch.Tensor:
+    def logits(self, group: GroupShape) -> torch.Tensor:
+        """One row's forward, `[1, completion tokens, vocabulary]`."""
         video, visual = group.video, group.video.tokens(self.shape.vision)
         tokens = group.prompt_tokens + group.completion_tokens
         ids = torch.full((1, tokens), 10)

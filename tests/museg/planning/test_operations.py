@@ -12,10 +12,13 @@ from dataclasses import replace
 import pytest
 from transformers import Qwen2_5_VLConfig
 
+from museg.config.choices import DType
+from museg.planning.gpus import GPUS
 from museg.planning.model_shape import MODEL_SHAPES, ModelShape
 from museg.planning.operations import (
     GroupShape,
     VideoGrid,
+    decode_bytes,
     learner_limit,
     prefill,
     repeated_forward,
@@ -93,6 +96,33 @@ def test_forwards_of_the_published_step_in_tera_operations(
     assert repeated_forward(model, group).total / 1e12 == pytest.approx(repeated, rel=0.02)
     assert shared_forward(model, group).total / 1e12 == pytest.approx(shared, rel=0.02)
     assert prefill(model, group).total / 1e12 == pytest.approx(prefilled, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("name", "gpu", "completion_tokens", "repeated_s", "shared_s"),
+    [
+        ("7b", "a100-80", 256, 53.2, 11.8),
+        ("7b", "a100-80", 512, 59.1, 17.7),
+        ("7b", "h200", 256, 17.2, 4.1),
+        ("7b", "h200", 512, 19.4, 6.4),
+        ("3b", "a100-80", 256, 30.7, 6.3),
+        ("3b", "a100-80", 512, 33.5, 9.0),
+    ],
+)
+def test_the_published_step_on_8_gpus_that_share_all_work(
+    name: str, gpu: str, completion_tokens: int, repeated_s: float, shared_s: float
+) -> None:
+    """Seconds of 14 groups at 40% of peak and 60% of bandwidth, a checkpointed policy taken for four forwards."""
+    model, group, device = MODEL_SHAPES[name], replace(PUBLISHED, completion_tokens=completion_tokens), GPUS[gpu]
+    context = group.prompt_tokens + completion_tokens / 2
+    read = completion_tokens * decode_bytes(model.text, sequences=14, context=context, bytes_per_value=2)
+    rate = 8 * 0.4 * device.peak(DType.bfloat16)
+    for forward, prefilled, seconds in (
+        (repeated_forward(model, group).total, 8 * prefill(model, group).total, repeated_s),
+        (shared_forward(model, group).total, prefill(model, group).total, shared_s),
+    ):
+        computed = 14 * (5 * forward + prefilled) / rate + read / (0.6e9 * device.memory_gb_per_s)
+        assert computed == pytest.approx(seconds, rel=0.02)
 
 
 @pytest.mark.parametrize(("group_size", "limit"), [(2, 1.90), (4, 3.44), (8, 5.81), (16, 8.84)])
