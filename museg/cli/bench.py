@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
+import sys
 from collections.abc import Mapping, Sequence
 
 from rich.console import Console
 from rich.table import Table
 
-from museg.cli import bench_rewards
+from museg.cli import bench_learner, bench_overlap, bench_rewards, bench_step, bench_weights
 
-BENCHES = (bench_rewards,)
+BENCHES = (bench_learner, bench_overlap, bench_rewards, bench_step, bench_weights)
 """Each has `add_parser(benches)`, which returns its parser with `measure` set: arguments → figures by name."""
 
 
@@ -28,8 +30,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def run(args: argparse.Namespace) -> int:
-    """Measure and print the figures."""
-    figures = {"bench": args.bench, **args.measure(args)}
+    """Measure and print the figures, alone on stdout: what libraries log while measuring goes to stderr."""
+    with contextlib.redirect_stdout(sys.stderr):
+        figures = {"bench": args.bench, **args.measure(args)}
     if args.json:
         print(json.dumps(figures))
         return 0
