@@ -45,6 +45,7 @@ def plan_json(plan: RunPlan, price: float | None) -> Mapping[str, object]:
         "group_size": group.group_size,
         "operations_per_group": _operations(plan),
         "step_s": step.seconds,
+        "step_s_repeated": plan.repeated_step_s,
         "completions_per_s": step.completions_per_s,
         "idle_share": step.idle_share,
         "video_decode_s": step.videos,
@@ -193,7 +194,8 @@ def _assumptions(plan: RunPlan) -> Iterator[str]:
     )
     yield (
         f"one group: {shared_work(work).total / 1e12:,.3g} tera-operations but for decoding, "
-        f"{plan.sharing:.2f} times fewer than with prompt and video anew for every completion"
+        f"{plan.sharing:.2f} times fewer than with prompt and video anew for every completion: that way a step, phase "
+        f"after phase, would take {plan.repeated_step_s:.1f} s"
     )
     yield (
         f"assumed: {use.compute:.0%} of the peak operations, {use.bandwidth:.0%} of the memory's bandwidth while "

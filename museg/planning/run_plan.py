@@ -12,7 +12,7 @@ from museg.planning.gpus import GPU, Efficiency
 from museg.planning.group_work import repeated_work, shared_work
 from museg.planning.memory import GeneratorMemory, LearnerMemory, generator_memory, learner_memory
 from museg.planning.model_shape import ModelShape
-from museg.planning.step_time import StepTime, step_time
+from museg.planning.step_time import StepTime, repeated_step_s, step_time
 from museg.planning.workload import Footage, Workload
 
 DEFAULT_COMPLETION_TOKENS = 256
@@ -75,6 +75,11 @@ class RunPlan:
         """How many times fewer operations a step takes than with prompt and video anew for every completion."""
         work = self.heaviest.work
         return repeated_work(work).total / shared_work(work).total
+
+    @property
+    def repeated_step_s(self) -> float:
+        """The step of the naive way on the same workers."""
+        return repeated_step_s(self.heaviest.work, self.gpu, self.efficiency)
 
 
 def plan_run(

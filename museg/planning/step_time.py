@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, fields
 
 from museg.planning.gpus import GPU, Efficiency
-from museg.planning.group_work import shared_work
+from museg.planning.group_work import repeated_work, shared_work
 from museg.planning.memory import generator_memory
 from museg.planning.operations import decode_bytes
 from museg.planning.workload import Workload
@@ -129,6 +129,16 @@ def step_time(work: Workload, gpu: GPU, efficiency: Efficiency) -> StepTime:
         sync=_sync_time(work, gpu, efficiency),
         videos=work.config.grpo.prompts_per_step * work.footage.duration_s * VIDEO_DECODE_S / reward.workers,
     )
+
+
+def repeated_step_s(work: Workload, gpu: GPU, efficiency: Efficiency) -> float:
+    """Seconds of the naive step on the same workers: prompt and video anew for every completion, phase after phase."""
+    own, each = step_time(work, gpu, efficiency), repeated_work(work)
+    rate = gpu.peak(work.config.model.dtype) * efficiency.compute
+    learner = work.groups_of_busiest_rank * (each.policy.total + each.reference.total) / rate
+    parallel = work.config.generation.tensor_parallel_size
+    prompts = work.groups_of_busiest_worker * each.prefill.total / (rate * parallel)
+    return learner + prompts + own.generator.decode + own.sync
 
 
 def _learner_time(work: Workload, gpu: GPU, efficiency: Efficiency) -> LearnerTime:
