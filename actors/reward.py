@@ -15,11 +15,14 @@ from museg.data.samples import Sample
 from museg.errors import VideoError
 from museg.rewards.scoring import RewardBreakdown, Scorer
 from museg.video.clip import ClipFacts, VideoClip
+from museg.video.clip_store import ClipStore
 from museg.video.decoding import decode_clip
 from museg.video.pixel_budget import FrameBudget
 
 SCORING: Final = "scoring"
 """Group of calls that have a thread of their own: a group's rewards never wait for a video."""
+
+GIB = 1 << 30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,12 +49,18 @@ class RewardWorker:
     def __init__(self, config: Config, rank: int) -> None:
         self.rank = rank
         self.video_root = Path(config.data.video_root)
+        self.clip_store = (
+            ClipStore(Path(config.video.cache_dir), max_bytes=int(config.video.cache_dir_gib * GIB))
+            if config.video.cache_dir is not None
+            else None
+        )
         self.scorers = [Scorer.from_config(phase.config.reward) for phase in phases_of(config)]
 
     def decode(self, video: str, budget: FrameBudget) -> tuple[DecodeOutcome, VideoClip | None]:
         """The clip of a video under `data.video_root`; one that can't be decoded is told in the outcome, not raised."""
         try:
-            clip = decode_clip(self.video_root / video, video=video, budget=budget)
+            decode = self.clip_store.clip if self.clip_store else decode_clip
+            clip = decode(self.video_root / video, video=video, budget=budget)
         except VideoError as error:
             return DecodeOutcome(video=video, error=str(error)), None
         frames, height, width, _ = clip.frames.shape

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import ray
 
-from actors.reward import DecodeOutcome
+from actors.reward import GIB, DecodeOutcome
 from actors.reward_pool import RewardPool
 from museg.video.pixel_budget import FrameBudget
 
@@ -16,8 +16,6 @@ Decoded = tuple[DecodeOutcome, ray.ObjectRef]
 Embed = Callable[[ray.ObjectRef], ray.ObjectRef]
 """From a clip to the frozen tower's embeddings of it."""
 _Key = tuple[str, FrameBudget]
-
-GIB = 1 << 30
 
 
 class VideoSource:

@@ -7,12 +7,9 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 
-import ray
-
 from actors.generation import GenerationRequest
 from actors.generator_pool import GeneratorPool
-from actors.reward import DecodeOutcome
-from actors.reward_pool import RewardPool
+from actors.video_source import Decoded, VideoSource
 from museg.config.choices import Template
 from museg.config.schema import Config
 from museg.data.prompts import ChatTemplated, chat_prompt
@@ -22,8 +19,6 @@ from museg.video.pixel_budget import FrameBudget
 
 PROMPTS_PER_GENERATOR = 32
 """Prompts that a generator holds at once, so that clips don't pile up in the object store."""
-
-Decoded = tuple[DecodeOutcome, ray.ObjectRef]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,12 +56,12 @@ def exam_questions(exam: Exam, chat_format: ChatTemplated, template: Template, *
 class Answerer:
     """Asks the generators with the weights that they hold, within evaluation's frame budget.
 
-    async for answer in Answerer(config, generators, reward_workers).answers(questions): ...
+    async for answer in Answerer(config, generators, videos).answers(questions): ...
     """
 
-    def __init__(self, config: Config, generators: GeneratorPool, reward_workers: RewardPool) -> None:
+    def __init__(self, config: Config, generators: GeneratorPool, videos: VideoSource) -> None:
         self.generators = generators
-        self.reward_workers = reward_workers
+        self.videos = videos
         self.budget = FrameBudget.from_config(config.video, evaluation=True)
         self.sampling = SamplingSettings(
             num_completions=1, temperature=0.0, top_p=1.0, max_tokens=config.eval.max_tokens
@@ -75,8 +70,8 @@ class Answerer:
     async def answers(self, questions: Sequence[Question]) -> AsyncGenerator[Answer, None]:
         """Yield one answer a question, as they finish.
 
-        Questions are taken by video, so that each video is decoded once however many ask about it, and the next chunk's
-        videos are decoded while this one is answered.
+        Questions are taken by video, so that each video is decoded once however many ask about it and however little is
+        cached, and the next chunk's videos are decoded while this one is answered.
 
         Raises:
             DeadlineError: a video or an answer took too long.
@@ -118,5 +113,5 @@ class Answerer:
         """The clips that a chunk asks about; those of the chunk before are at hand, older ones are let go."""
         videos = dict.fromkeys(question.video for question in questions)
         missing = [video for video in videos if video not in held]
-        decoded = await asyncio.gather(*(self.reward_workers.decode(video, self.budget) for video in missing))
+        decoded = await asyncio.gather(*(self.videos.clip(video, self.budget) for video in missing))
         return {video: held[video] for video in videos if video in held} | dict(zip(missing, decoded, strict=True))

@@ -13,12 +13,12 @@ from museg.video.pixel_budget import FrameBudget
 
 
 class Decoders:
-    """Stands for the reward workers: a clip is the name of its video."""
+    """Stands for the source of videos: a clip is the name of its video."""
 
     def __init__(self) -> None:
         self.decoded: Counter[str] = Counter()
 
-    async def decode(self, video: str, budget: FrameBudget) -> tuple[DecodeOutcome, str]:
+    async def clip(self, video: str, budget: FrameBudget) -> tuple[DecodeOutcome, str]:
         assert budget.max_frames == 768
         self.decoded[video] += 1
         return DecodeOutcome(video=video, error="is empty" if video == "bad" else None), video
