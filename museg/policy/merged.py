@@ -38,8 +38,8 @@ class MergedAttention(torch.autograd.Function):
     ) -> torch.Tensor:
         q, k, v = _rows(query), _rows(key), _rows(value)
         out, lse = torch.empty_like(q), q.new_empty(q.shape[:2], dtype=torch.float32)
-        padded = _attend(*(rows[layout.padded_rows] for rows in (q, k, v)), causal=True, scaling=scaling)
-        own_out, own_lse = (batch.flatten(0, 1)[layout.slots] for batch in padded)
+        padded = _attend(*(_pad(rows, layout) for rows in (q, k, v)), causal=True, scaling=scaling)
+        own_out, own_lse = (_unpad(batch, layout) for batch in padded)
         for prompt, completions, own in _parts(layout):
             keys, values = k[None, prompt], v[None, prompt]
             of_prompt = _attend(q[None, prompt], keys, values, causal=True, scaling=scaling)
@@ -58,12 +58,10 @@ class MergedAttention(torch.autograd.Function):
         layout, scaling = ctx.layout, ctx.scaling
         rows = (grad_out[0], _rows(query), _rows(key), _rows(value), out, lse)
         grads = tuple(torch.empty_like(of) for of in rows[1:4])
-        padded = [of[layout.padded_rows] for of in rows]
+        padded = [_pad(of, layout) for of in rows]
         # Padding repeats a token, whose gradient must not count again.
         padded[0].masked_fill_(layout.is_padding[:, :, None, None], 0.0)
-        own_grads = [
-            batch.flatten(0, 1)[layout.slots] for batch in _attend_backward(padded, causal=True, scaling=scaling)
-        ]
+        own_grads = [_unpad(batch, layout) for batch in _attend_backward(padded, causal=True, scaling=scaling)]
         for prompt, completions, own in _parts(layout):
             of_prompt = _attend_backward([of[None, prompt] for of in rows], causal=True, scaling=scaling)
             asking = [of[None, prompt if of is rows[2] or of is rows[3] else completions] for of in rows]
@@ -82,6 +80,16 @@ class MergedAttention(torch.autograd.Function):
 def _rows(heads: torch.Tensor) -> torch.Tensor:
     """`[1, H, S, D]` as `[S, H, D]`, without a copy."""
     return heads[0].transpose(0, 1)
+
+
+def _pad(rows: torch.Tensor, layout: PackedLayout) -> torch.Tensor:
+    """The completions' rows `[R, C, …]` of all `[S, …]`."""
+    return rows.index_select(0, layout.padded_rows.flatten()).unflatten(0, layout.padded_rows.shape)
+
+
+def _unpad(batch: torch.Tensor, layout: PackedLayout) -> torch.Tensor:
+    """The completions' rows `[N, …]` without padding."""
+    return batch.flatten(0, 1).index_select(0, layout.slots)
 
 
 def _parts(layout: PackedLayout) -> Iterator[tuple[slice, slice, slice]]:

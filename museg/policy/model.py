@@ -12,6 +12,7 @@ from transformers.conversion_mapping import (
 )
 
 from museg.policy.scoring import ScoringHead
+from museg.policy.tower import quicken
 from museg.policy.vision import VisionTower
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ class PackedPolicy(Qwen2_5_VLForConditionalGeneration):
 
     def __init__(self, config: Qwen2_5_VLConfig) -> None:
         super().__init__(config)
+        quicken(self.model.visual)
         self.lm_head = ScoringHead(config.text_config.hidden_size, config.text_config.vocab_size, bias=False)
         self.post_init()
 
