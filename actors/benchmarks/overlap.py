@@ -6,29 +6,18 @@ import asyncio
 import statistics
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
 
-from ray.util.placement_group import PlacementGroup
-from rich.console import Console
 from transformers import Qwen2_5_VLProcessor
 
-from actors.benchmarks.cores import cpu_s, on_cores, pin
+from actors.benchmarks.cores import cpu_s, on_cores
+from actors.benchmarks.generators import compare_generators
 from actors.benchmarks.material import BenchData, ModelShape, build_model_folder, make_data, prompt_shape
+from actors.benchmarks.pinned_run import PinnedRun
 from actors.cluster import ray_session
-from actors.generator_pool import GeneratorPool
-from actors.phase_start import PhaseStart
-from actors.progress import ProgressDisplay
-from actors.prompt_source import PromptSource
-from actors.resuming import TrainerState
-from actors.sampler import Sampler
-from actors.stopping import StopSignal
-from actors.trainer import Trainer
-from actors.weight_sync.publisher import WeightPublisher
-from actors.workers import Workers, learner_placement, start_workers
+from actors.workers import learner_placement
 from museg.config.choices import DType, Schedule
-from museg.config.phases import phases_of
 from museg.config.schema import (
     Config,
     DataConfig,
@@ -40,7 +29,6 @@ from museg.config.schema import (
     RewardConfig,
     RunConfig,
 )
-from museg.runs.directory import RunDirectory
 
 WARMUPS = 1
 """First steps of each way, which don't count; nor does the last, during which a way that runs ahead samples nothing."""
@@ -60,7 +48,7 @@ class OverlapShape:
     group_size: int
     num_prompts: int
     groups_at_once: int
-    """That one generator samples side by side, and that the learner packs into a micro-batch."""
+    """That one generator samples side by side."""
     repeats: int
     """Steps that count."""
     seed: int
@@ -120,13 +108,16 @@ def measure_overlap(shape: OverlapShape, work: Path) -> dict[str, object]:
     prompt = prompt_shape(processor.tokenizer, shape.prompt_tokens)
     data = make_data(work / "data", processor, prompt, shape.num_prompts * shape.steps, seed=shape.seed)
     config = overlap_config(shape, model, data, work)
+
+    async def on_own_cores() -> dict[str, object]:
+        return await _measure(await PinnedRun.start(config, data, processor, placement, cores), shape)
+
     with on_cores(2) as cores, ray_session(config), learner_placement(config) as placement:
-        return asyncio.run(_measure(shape, config, data, processor, placement, cores))
+        return asyncio.run(on_own_cores())
 
 
 def overlap_config(shape: OverlapShape, model: Path, data: BenchData, work: Path) -> Config:
-    """Two generators and a learner, of one thread each."""
-    group_tokens = shape.prompt_tokens + shape.group_size * shape.completion_tokens
+    """Two generators and a learner, of one thread each; a micro-batch is the longest group that there can be."""
     return Config(
         seed=shape.seed,
         run=RunConfig(name="bench-overlap", root=str(work)),
@@ -154,67 +145,35 @@ def overlap_config(shape: OverlapShape, model: Path, data: BenchData, work: Path
             lr=1e-12,
             schedule=Schedule.constant,
             gradient_checkpointing=False,
-            micro_batch_tokens=shape.groups_at_once * group_tokens,
+            micro_batch_tokens=shape.prompt_tokens + shape.group_size * shape.completion_tokens,
             cpus=0.5,
         ),
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Pinned:
-    """A run's workers: the first generator on one core, the second and the learner on the other."""
-
-    workers: Workers
-    one: GeneratorPool
-    both: GeneratorPool
-    generator_pid: int
-    learner_pid: int
-
-    @classmethod
-    async def start(cls, config: Config, placement: PlacementGroup, cores: Sequence[int]) -> Self:
-        workers = await start_workers(config, placement, PhaseStart.of_run(config))
-        first, second = workers.generators.workers
-        generator_pid, learner_pid = pin(first, cores[0]), pin(workers.learner.ranks[0], cores[1])
-        pin(second, cores[1])
-        one = GeneratorPool([first], config.generation.timeout_s, workers.occupation)
-        return cls(
-            workers=workers,
-            one=one,
-            both=workers.generators,
-            generator_pid=generator_pid,
-            learner_pid=learner_pid,
-        )
-
-
-async def _measure(
-    shape: OverlapShape,
-    config: Config,
-    data: BenchData,
-    processor: Qwen2_5_VLProcessor,
-    placement: PlacementGroup,
-    cores: Sequence[int],
-) -> dict[str, object]:
-    pinned = await _Pinned.start(config, placement, cores)
-    ways = {}
-    for name, pipeline in (("phase by phase", PHASE_BY_PHASE), ("streaming", STREAMING), ("a step ahead", AHEAD)):
-        ways[name] = await _steps(replace(config, pipeline=pipeline), data, processor, pinned)
+async def _measure(run: PinnedRun, shape: OverlapShape) -> dict[str, object]:
+    await run.decode()
+    ways = {
+        name: await _steps(run, pipeline)
+        for name, pipeline in (("phase by phase", PHASE_BY_PHASE), ("streaming", STREAMING), ("a step ahead", AHEAD))
+    }
     apart, streaming, ahead = ways.values()
     generate_s, learn_s = apart.median("time/generate_s"), apart.median("time/learn_s")
     return {
-        "prompt_tokens": data.shape.num_tokens,
+        "prompt_tokens": run.data.shape.num_tokens,
         "generate_s": generate_s,
         "learn_s": learn_s,
         "sync_s": apart.median("time/sync_s"),
         "overlap_ratio": ahead.step_s / max(generate_s, learn_s),
         "streaming_ratio": apart.step_s / streaming.step_s,
-        **await _generators(shape, config, data, processor, pinned),
+        **await compare_generators(run, repeats=shape.repeats, warmups=WARMUPS),
         "ways": [way.row(name) for name, way in ways.items()],
     }
 
 
-async def _steps(config: Config, data: BenchData, processor: Qwen2_5_VLProcessor, pinned: _Pinned) -> WaySteps:
-    """The trainer's own steps with the first generator, in the order that `pipeline` gives them."""
-    trainer = _trainer(config, data, processor, pinned)
+async def _steps(run: PinnedRun, pipeline: PipelineConfig) -> WaySteps:
+    """The trainer's own steps, from prompts that are ready."""
+    trainer = run.trainer(pipeline)
     (phase,) = trainer.phases
     await trainer.publish(version=0)
     await trainer.prompts.ready(1)
@@ -224,7 +183,7 @@ async def _steps(config: Config, data: BenchData, processor: Qwen2_5_VLProcessor
         rows.append(await trainer.step(step, phase))
         wall_s.append(time.perf_counter() - ended_s)
         ended_s += wall_s[-1]
-        cpu.append((cpu_s(pinned.generator_pid), cpu_s(pinned.learner_pid)))
+        cpu.append((cpu_s(run.generator_pid), cpu_s(run.learner_pid)))
     trainer.sampler.close()
     trainer.prompts.close()
     counted = slice(WARMUPS, -1)
@@ -236,66 +195,3 @@ async def _steps(config: Config, data: BenchData, processor: Qwen2_5_VLProcessor
         generator_cpu_s=(generator_after - generator_before) / repeats,
         learner_cpu_s=(learner_after - learner_before) / repeats,
     )
-
-
-def _trainer(config: Config, data: BenchData, processor: Qwen2_5_VLProcessor, pinned: _Pinned) -> Trainer:
-    workers = pinned.workers
-    run = RunDirectory(Path(config.run.root) / config.run.name)
-    run.create("")
-    progress = ProgressDisplay(config.run.name, config.grpo.steps, 0, Console(quiet=True))
-    prompts = PromptSource(config, {config.data.train: data.samples}, processor, workers.videos, {})
-    return Trainer(
-        config=config,
-        phases=phases_of(config),
-        run=run,
-        checkpoint_folders=[],
-        start=TrainerState(),
-        prompts=prompts,
-        sampler=Sampler(config, prompts, pinned.one, workers.reward_workers),
-        generators=pinned.one,
-        learner=workers.learner,
-        weights=WeightPublisher(workers.learner.ranks, pinned.one.workers, config.sync),
-        evaluator=None,
-        occupation=workers.occupation,
-        progress=progress,
-        stop=StopSignal(progress.say),
-    )
-
-
-async def _generators(
-    shape: OverlapShape, config: Config, data: BenchData, processor: Qwen2_5_VLProcessor, pinned: _Pinned
-) -> dict[str, object]:
-    """A step's prompts by one generator and by both in turn, the learner at rest."""
-    weights = WeightPublisher(pinned.workers.learner.ranks, pinned.both.workers, config.sync)
-    rates: dict[str, list[float]] = {"one": [], "both": []}
-    for step in range(1, WARMUPS + shape.repeats + 1):
-        for name, pool in (("one", pinned.one), ("both", pinned.both)):
-            # Nothing stays in the engines' caches of what was sampled before.
-            await weights.publish(version=0)
-            rates[name].append(await _tokens_per_s(step, config, data, processor, pinned.workers, pool))
-    one, both = rates["one"][WARMUPS:], rates["both"][WARMUPS:]
-    return {
-        "generators_ratio": statistics.median(b / a for a, b in zip(one, both, strict=True)),
-        "one_generator_tokens_per_s": statistics.median(one),
-        "two_generators_tokens_per_s": statistics.median(both),
-    }
-
-
-async def _tokens_per_s(
-    step: int,
-    config: Config,
-    data: BenchData,
-    processor: Qwen2_5_VLProcessor,
-    workers: Workers,
-    pool: GeneratorPool,
-) -> float:
-    prompts = PromptSource(config, {config.data.train: data.samples}, processor, workers.videos, {})
-    await prompts.ready(step)
-    sampler = Sampler(config, prompts, pool, workers.reward_workers)
-    started = time.perf_counter()
-    sampler.sample(step, phases_of(config)[0])
-    rollouts = sampler.take(step)
-    groups = [rollout.group async for rollout in rollouts]
-    seconds = rollouts.generated_at_s - started
-    prompts.close()
-    return sum(len(completion.token_ids) for group in groups for completion in group.completions) / seconds

@@ -38,7 +38,7 @@ def add_parser(benches: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         ("--completion-tokens", "N", 96, "of the longest completion"),
         ("--group-size", "G", 8, "completions of a prompt"),
         ("--prompts", "P", 6, "of a step"),
-        ("--groups-at-once", "N", 2, "sampled side by side by one generator, and learned from in one forward"),
+        ("--groups-at-once", "N", 2, "sampled side by side by one generator"),
         ("--repeats", "N", 3, "steps that count"),
         ("--seed", "N", 0, "of model, videos and samples"),
         ("--hidden-size", "N", 256, "of the model, a multiple of 64"),

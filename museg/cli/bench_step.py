@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -43,6 +44,8 @@ def measure(args: argparse.Namespace) -> Mapping[str, object]:
     for option, least in (("completion_tokens", 1), ("group_size", 2), ("prompts", 1), ("repeats", 1), ("seed", 0)):
         if (value := getattr(args, option)) < least:
             raise ConfigError(f"bench step: --{option.replace('_', '-')} must be at least {least} (got {value})")
+    if os.environ.get("RAY_ADDRESS"):
+        raise ConfigError("bench step: RAY_ADDRESS names a cluster, and both sides must have the same cores: unset it")
     try:
         import trl  # noqa: F401
     except ImportError as error:

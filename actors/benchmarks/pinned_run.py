@@ -1,0 +1,105 @@
+"""A run's workers, each on a core of its own, driven by the trainer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Self
+
+from ray.util.placement_group import PlacementGroup
+from rich.console import Console
+from transformers import Qwen2_5_VLProcessor
+
+from actors.benchmarks.cores import pin
+from actors.benchmarks.material import BenchData
+from actors.generator_pool import GeneratorPool
+from actors.phase_start import PhaseStart
+from actors.progress import ProgressDisplay
+from actors.prompt_source import PromptSource
+from actors.resuming import TrainerState
+from actors.sampler import Sampler
+from actors.stopping import StopSignal
+from actors.trainer import Trainer
+from actors.weight_sync.publisher import WeightPublisher
+from actors.workers import Workers, start_workers
+from museg.config.phases import phases_of
+from museg.config.schema import Config, PipelineConfig
+from museg.runs.directory import RunDirectory
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PinnedRun:
+    """Two generators and a learner: the first generator on one core, the second and the learner on the other."""
+
+    config: Config
+    data: BenchData
+    processor: Qwen2_5_VLProcessor
+    workers: Workers
+    one: GeneratorPool
+    """The first generator."""
+    both: GeneratorPool
+    generator_pid: int
+    """Of the first."""
+    learner_pid: int
+
+    @classmethod
+    async def start(
+        cls,
+        config: Config,
+        data: BenchData,
+        processor: Qwen2_5_VLProcessor,
+        placement: PlacementGroup,
+        cores: Sequence[int],
+    ) -> Self:
+        workers = await start_workers(config, placement, PhaseStart.of_run(config))
+        first, second = workers.generators.workers
+        pin(second, cores[1])
+        return cls(
+            config=config,
+            data=data,
+            processor=processor,
+            workers=workers,
+            one=GeneratorPool([first], config.generation.timeout_s, workers.occupation),
+            both=workers.generators,
+            generator_pid=pin(first, cores[0]),
+            learner_pid=pin(workers.learner.ranks[0], cores[1]),
+        )
+
+    def prompts(self) -> PromptSource:
+        """From the first step on."""
+        samples = {self.config.data.train: self.data.samples}
+        return PromptSource(self.config, samples, self.processor, self.workers.videos, {})
+
+    async def decode(self) -> None:
+        """Put every step's videos into the cache, so that no way of ordering a step decodes for the others."""
+        prompts = self.prompts()
+        for step in range(1, self.config.grpo.steps + 1):
+            await prompts.ready(step)
+        prompts.close()
+
+    def publisher(self, pool: GeneratorPool) -> WeightPublisher:
+        return WeightPublisher(self.workers.learner.ranks, pool.workers, self.config.sync)
+
+    def trainer(self, pipeline: PipelineConfig) -> Trainer:
+        """The run's own trainer with the first generator, in the order that `pipeline` gives a step."""
+        config, workers, prompts = replace(self.config, pipeline=pipeline), self.workers, self.prompts()
+        run = RunDirectory(Path(config.run.root) / config.run.name)
+        run.create("")
+        progress = ProgressDisplay(config.run.name, config.grpo.steps, 0, Console(quiet=True))
+        return Trainer(
+            config=config,
+            phases=phases_of(config),
+            run=run,
+            checkpoint_folders=[],
+            start=TrainerState(),
+            prompts=prompts,
+            sampler=Sampler(config, prompts, self.one, workers.reward_workers),
+            generators=self.one,
+            learner=workers.learner,
+            weights=self.publisher(self.one),
+            evaluator=None,
+            occupation=workers.occupation,
+            progress=progress,
+            stop=StopSignal(progress.say),
+        )
