@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,20 +13,28 @@ from ray.actor import ActorHandle
 
 from actors.cluster import within
 from actors.learner.stats import DemonstrationStats, GroupStats, StepStats
-from actors.learner.updates import group_stats_of_step, stats_of_step
+from actors.learner_rank import LearnerRank
+from actors.micro_batches import MicroBatcher
+from actors.occupation import Occupation
 from actors.phase_start import PhaseStart
+from actors.rollouts import Rollout
+from actors.step_learning import StepLearning, Update
+from actors.supervised.lesson import Lesson
+from museg.config.schema import Config
 from museg.grpo.aggregation import StepTotals
 from museg.rollout.completions import Group
-from museg.sft.demonstrations import Demonstration
 
 
 class LearnerGang:
-    """K ranks that always act together: every call runs on all of them."""
+    """K ranks that always act together: every call runs on all of them, but for micro-batches and videos."""
 
-    def __init__(self, ranks: Sequence[ActorHandle], timeout_s: float, updates_per_rollout: int = 1) -> None:
+    def __init__(self, ranks: Sequence[ActorHandle], config: Config, occupation: Occupation) -> None:
+        """`occupation` counts what the ranks are sent to learn from, as `learner-0` and so on."""
         self.ranks = list(ranks)
-        self.timeout_s = timeout_s
-        self.updates_per_rollout = updates_per_rollout
+        self.timeout_s = config.learner.timeout_s
+        self.micro_batch_tokens = config.learner.micro_batch_tokens
+        self.updates_per_rollout = config.grpo.updates_per_rollout
+        self._ranks = [LearnerRank(worker, f"learner-{rank}", occupation) for rank, worker in enumerate(ranks)]
 
     async def connect(self, start: PhaseStart | None = None) -> None:
         """Form the process group and build the DeepSpeed engine for a phase (by default, that of a run's start)."""
@@ -37,62 +45,39 @@ class LearnerGang:
         """Go over to the next phase. The weights stay as they are; the optimizer begins anew if the phase restarts."""
         await self._on_all(f"the learners' change to phase '{start.phase.name}'", "begin_phase", start)
 
-    async def learn(
-        self, groups: Sequence[Group], clips: Sequence[ray.ObjectRef]
-    ) -> tuple[list[GroupStats], StepStats]:
-        """The optimizer steps of a GRPO step, each on all its groups; statistics come back in the order of `groups`."""
-        unannotated, lengths = (
-            [_without_annotation(group) for group in groups],
-            [_num_tokens(group) for group in groups],
-        )
-        totals = StepTotals.of(groups)
-        updates = [
-            await self._learn("accumulate", unannotated, clips, lengths, totals)
-            for _ in range(self.updates_per_rollout)
-        ]
-        group_stats, step_stats = zip(*updates, strict=True)
-        return group_stats_of_step(group_stats), stats_of_step(step_stats)
+    def begin_step(self, totals: StepTotals) -> StepLearning:
+        """Begin the optimizer steps of a GRPO step, each on all its groups.
 
-    async def learn_supervised(
-        self, demonstrations: Sequence[Demonstration], clips: Sequence[ray.ObjectRef]
-    ) -> tuple[list[DemonstrationStats], StepStats]:
-        """One optimizer step on all demonstrations of a step; statistics come back in the order of `demonstrations`."""
-        lengths = [len(demonstration.target_ids) for demonstration in demonstrations]
-        return await self._learn("accumulate_supervised", demonstrations, clips, lengths, len(demonstrations))
-
-    async def _learn(
-        self,
-        accumulate: str,
-        items: Sequence[object],
-        clips: Sequence[ray.ObjectRef],
-        lengths: Sequence[int],
-        totals: StepTotals | int,
-    ) -> tuple[list[Any], StepStats]:
-        """Deal the items by length, longest first, so that the ranks finish together, and step.
-
-        `accumulate` and `step` go out at once: a rank that is done with its share keeps the others company from within
-        `step`.
+        What the groups are packed to and which rank computes it follows from their tokens and their order alone.
         """
-        order = sorted(range(len(items)), key=lambda index: -lengths[index])
-        shares = [order[rank :: len(self.ranks)] for rank in range(len(self.ranks))]
-        accumulating = [
-            getattr(worker, accumulate).remote(
-                [items[index] for index in share], [clips[index] for index in share], totals
-            )
-            for worker, share in zip(self.ranks, shares, strict=True)
-        ]
-        stepping = [worker.step.remote() for worker in self.ranks]
-        stats_of_ranks, step_stats = await within(
-            self.timeout_s,
-            "the learners' step (learner.timeout_s)",
-            asyncio.gather(asyncio.gather(*accumulating), asyncio.gather(*stepping)),
+
+        def accumulate(rank: LearnerRank, rollouts: Sequence[Rollout]) -> Awaitable[list[GroupStats]]:
+            groups = [_without_annotation(rollout.group) for rollout in rollouts]
+            return rank.accumulate("accumulate", groups, [rollout.clip for rollout in rollouts], totals)
+
+        update: Update[Rollout, GroupStats] = Update(
+            self._ranks, self._batcher(totals.num_groups), accumulate, self.timeout_s
         )
-        by_index = {
-            index: stats
-            for share, rank_stats in zip(shares, stats_of_ranks, strict=True)
-            for index, stats in zip(share, rank_stats, strict=True)
-        }
-        return [by_index[index] for index in range(len(items))], step_stats[0]
+        return StepLearning(update, self.updates_per_rollout)
+
+    async def learn_supervised(self, lessons: Sequence[Lesson]) -> tuple[list[DemonstrationStats], StepStats]:
+        """One optimizer step on all lessons of a step; statistics come back in their order. Raises as a step does."""
+
+        def accumulate(rank: LearnerRank, some: Sequence[Lesson]) -> Awaitable[list[DemonstrationStats]]:
+            demonstrations, clips = [lesson.demonstration for lesson in some], [lesson.clip for lesson in some]
+            return rank.accumulate("accumulate_supervised", demonstrations, clips, len(lessons))
+
+        update = Update(self._ranks, self._batcher(len(lessons)), accumulate, self.timeout_s)
+        longest_first = sorted(range(len(lessons)), key=lambda index: -lessons[index].num_tokens)
+        for index in longest_first:
+            update.add(lessons[index])
+        stats, step_stats = await update.finish()
+        by_index = dict(zip(longest_first, stats, strict=True))
+        return [by_index[index] for index in range(len(lessons))], step_stats
+
+    def embed(self, clip: ray.ObjectRef) -> ray.ObjectRef:
+        """Run the frozen vision tower over a clip, on the least busy rank; a reference to the `EmbeddedVideo`."""
+        return min(self._ranks, key=LearnerRank.outstanding).embed(clip)
 
     async def save(self, checkpoint: Path) -> None:
         """Write `hf/` and `state/` into the folder."""
@@ -103,6 +88,9 @@ class LearnerGang:
         """Take up weights, optimizer, schedule and RNG of a checkpoint."""
         await self._on_all("reading the checkpoint's state", "load_state", checkpoint / "state")
 
+    def _batcher(self, num_items: int) -> MicroBatcher[Any]:
+        return MicroBatcher(num_items=num_items, num_ranks=len(self.ranks), max_tokens=self.micro_batch_tokens)
+
     async def _on_all(self, what: str, method: str, *args: object) -> None:
         calls = [getattr(worker, method).remote(*args) for worker in self.ranks]
         await within(self.timeout_s, f"{what} (learner.timeout_s)", asyncio.gather(*calls))
@@ -111,7 +99,3 @@ class LearnerGang:
 def _without_annotation(group: Group) -> Group:
     """The group as the learner may see it: what was sampled and what it earned, not what was right."""
     return replace(group, sample=replace(group.sample, solution=(), response=None))
-
-
-def _num_tokens(group: Group) -> int:
-    return sum(len(completion.token_ids) for completion in group.completions)

@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,6 +44,8 @@ def save_hf(
 ) -> None:
     """Write the policy as an ordinary Hugging Face folder, in its own dtype. All ranks call it, one writes.
 
+    A frozen vision tower, which isn't trained, is written with what is.
+
     At most one shard of the weights is whole at a time.
 
     Args:
@@ -58,7 +61,9 @@ def save_hf(
             if file.is_file() and not file.name.endswith(_WEIGHT_SUFFIXES):
                 shutil.copyfile(file, path / file.name)
         engine.module.config.save_pretrained(path)
-    shards = list(bucketed(engine.module.named_parameters(), shard_bytes))
+    tower = engine.module.frozen_tower
+    parameters = chain(engine.module.named_parameters(), tower.named_parameters() if tower else ())
+    shards = list(bucketed(parameters, shard_bytes))
     weight_map: dict[str, str] = {}
     for number, run in enumerate(shards, start=1):
         name = "model.safetensors" if len(shards) == 1 else f"model-{number:05d}-of-{len(shards):05d}.safetensors"

@@ -15,12 +15,12 @@ import torch
 from deepspeed.accelerator import get_accelerator
 from deepspeed.ops.op_builder.all_ops import ALL_OPS
 from deepspeed.runtime.zero import parameter_offload
-from transformers import Qwen2_5_VLForConditionalGeneration
 from transformers.utils.logging import disable_progress_bar
 
 from museg.config.choices import DType
 from museg.config.schema import Config
 from museg.policy.loading import load_policy
+from museg.policy.model import PackedPolicy
 
 TORCH_DTYPES = {DType.float32: torch.float32, DType.bfloat16: torch.bfloat16}
 _MAX_REDUCE_BUCKET = 50_000_000
@@ -59,7 +59,11 @@ def build_policy_engine(config: Config, path: Path) -> deepspeed.DeepSpeedEngine
         path,
         dtype=TORCH_DTYPES[config.model.dtype],
         gradient_checkpointing=config.learner.gradient_checkpointing,
+        freeze_vision=config.policy.freeze_vision,
     )
+    if model.frozen_tower is not None:
+        # DeepSpeed moves what it trains, and the tower is no part of that.
+        model.frozen_tower.to(get_accelerator().current_device_name())
     optimizer = torch.optim.AdamW(
         model.parameters(),
         lr=config.learner.lr,
@@ -73,9 +77,18 @@ def build_policy_engine(config: Config, path: Path) -> deepspeed.DeepSpeedEngine
     return engine
 
 
-def build_reference(config: Config, path: Path) -> Qwen2_5_VLForConditionalGeneration | deepspeed.DeepSpeedEngine:
-    """The policy of a folder, frozen. Under ZeRO-3 its parameters are sharded over the ranks like the policy's."""
-    model = load_policy(path, dtype=TORCH_DTYPES[config.model.dtype], gradient_checkpointing=False)
+def build_reference(config: Config, path: Path) -> PackedPolicy | deepspeed.DeepSpeedEngine:
+    """The policy of a folder, frozen. Under ZeRO-3 its parameters are sharded over the ranks like the policy's.
+
+    Where the vision tower is frozen it has none: it takes what the policy's has embedded.
+    """
+    model = load_policy(
+        path,
+        dtype=TORCH_DTYPES[config.model.dtype],
+        gradient_checkpointing=False,
+        freeze_vision=config.policy.freeze_vision,
+    )
+    model.frozen_tower = None
     model = model.requires_grad_(False).eval()
     if config.learner.zero_stage < 3:
         return model.to(get_accelerator().current_device_name())
@@ -84,7 +97,7 @@ def build_reference(config: Config, path: Path) -> Qwen2_5_VLForConditionalGener
     return engine
 
 
-def release(model: Qwen2_5_VLForConditionalGeneration | deepspeed.DeepSpeedEngine | None) -> None:
+def release(model: PackedPolicy | deepspeed.DeepSpeedEngine | None) -> None:
     """Have an engine let go of its hooks and buffers, so that its memory is free once nobody holds it any more."""
     if isinstance(model, deepspeed.DeepSpeedEngine):
         model.destroy()
@@ -125,7 +138,7 @@ def _clips_itself(config: Config) -> bool:
     return config.learner.zero_stage == 0 and config.model.dtype is DType.float32
 
 
-def training_config(config: Config, model: Qwen2_5_VLForConditionalGeneration) -> dict[str, object]:
+def training_config(config: Config, model: PackedPolicy) -> dict[str, object]:
     """DeepSpeed's configuration for the policy."""
     settings = _base_config(config, model)
     settings["gradient_clipping"] = 0.0 if _clips_itself(config) else config.learner.max_grad_norm
@@ -135,7 +148,7 @@ def training_config(config: Config, model: Qwen2_5_VLForConditionalGeneration) -
     return settings
 
 
-def _base_config(config: Config, model: Qwen2_5_VLForConditionalGeneration) -> dict[str, object]:
+def _base_config(config: Config, model: PackedPolicy) -> dict[str, object]:
     stage, num_parameters = config.learner.zero_stage, sum(parameter.numel() for parameter in model.parameters())
     zero: dict[str, object] = {
         "stage": stage,

@@ -1,6 +1,9 @@
-"""Figures of one group's forward, read from the device at once."""
+"""Figures of the groups of one forward, read from the device at once."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import islice
 
 import torch
 
@@ -13,33 +16,43 @@ from museg.policy.logprobs import CompletionLogprobs
 from museg.rollout.completions import Group
 
 
-def group_stats(
-    policy: CompletionLogprobs,
-    engine_logprobs: torch.Tensor,
-    loss: GRPOLoss,
-    settings: LossSettings,
-    totals: StepTotals,
-) -> GroupStats:
-    """Statistics of a group from its logprobs under the current weights, the engine's `[G, C]`, and its loss."""
+def figures_of_group(policy: CompletionLogprobs, engine_logprobs: torch.Tensor, loss: GRPOLoss) -> torch.Tensor:
+    """What `group_stats` reads, on the device: `[8 + 2G]`.
+
+    Args:
+        policy: the group's tokens under the current weights.
+        engine_logprobs: as the engine told them, `[G, C]`.
+        loss: the group's.
+    """
     gaps = (policy.logprobs.detach() - engine_logprobs).abs().masked_fill(~policy.mask, 0.0)
     lengths = policy.mask.sum(dim=1)
+    num_tokens = lengths.sum()
     of_group = (
-        totals.num_groups * loss.loss.detach(),
+        loss.loss.detach(),
         loss.kl,
-        policy.entropies.sum() / lengths.sum(),
+        policy.entropies.sum() / num_tokens,
         loss.clip_fraction,
         loss.importance_mean,
         loss.importance_capped_fraction,
-        gaps.sum() / lengths.sum(),
-        lengths.sum(),
+        gaps.sum() / num_tokens,
+        num_tokens,
     )
+    return torch.cat([torch.stack(of_group), gaps.sum(dim=1) / lengths, gaps.amax(dim=1)])
+
+
+def group_stats(figures: Sequence[torch.Tensor], settings: LossSettings, totals: StepTotals) -> list[GroupStats]:
+    """Statistics of a micro-batch's groups, in order."""
     # One tensor, one transfer: on CUDA every separate read would wait for the device.
-    figures = torch.cat([torch.stack(of_group), gaps.sum(dim=1) / lengths, gaps.amax(dim=1)]).tolist()
-    value, kl, entropy, clip_fraction, importance, capped, gap_mean, num_tokens = figures[: len(of_group)]
-    num_completions = len(lengths)
-    means, maxima = figures[len(of_group) : -num_completions], figures[-num_completions:]
+    values = iter(torch.cat(tuple(figures)).tolist())
+    return [_read(list(islice(values, len(of_group))), settings, totals) for of_group in figures]
+
+
+def _read(figures: Sequence[float], settings: LossSettings, totals: StepTotals) -> GroupStats:
+    loss, kl, entropy, clip_fraction, importance, capped, gap_mean, num_tokens = figures[:8]
+    num_completions = (len(figures) - 8) // 2
+    means, maxima = figures[8:-num_completions], figures[-num_completions:]
     return GroupStats(
-        loss=value,
+        loss=totals.num_groups * loss,
         kl=kl,
         entropy=entropy,
         clip_fraction=clip_fraction,

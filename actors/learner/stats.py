@@ -67,7 +67,7 @@ class DemonstrationStats:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepStats:
-    """One optimizer step, the same on every rank but for `seconds`."""
+    """One optimizer step, as one rank tells it or as all do together; ranks agree on the first three."""
 
     step: int
     """GRPO steps since the optimizer's start, this one included; resumed with the state."""
@@ -76,4 +76,10 @@ class StepStats:
     lr: float
     """That this step used."""
     seconds: float
-    """Of the optimizer step, reductions between ranks included."""
+    """Of the optimizer step, reductions between ranks included; the slowest rank's."""
+    busy_s: tuple[float, ...]
+    """Seconds of each rank's micro-batches. It waits for other ranks in between, and that isn't counted."""
+    num_micro_batches: int
+    """Forwards with their backwards."""
+    num_tokens: int
+    """That these went over: prompts, once each, and what follows them."""

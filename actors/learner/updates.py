@@ -17,9 +17,9 @@ class OldLogprobs:
     Every update goes over the same groups in the same order. What is kept ends with the step's last update.
 
         for update in range(updates_per_rollout):
-            for group in groups:
-                loss(…, old_logprobs=old.of_next_group())   # None in the first update: its own are the old ones
-                old.group_done(logprobs)
+            for groups in micro_batches:
+                loss(…, old_logprobs=old.of_next(len(groups)))   # None in the first update: its own are the old ones
+                old.done(logprobs)
             old.update_done()
     """
 
@@ -29,13 +29,17 @@ class OldLogprobs:
         self._num_done = 0
         self._kept: list[torch.Tensor] = []
 
-    def of_next_group(self) -> torch.Tensor | None:
-        return self._kept[self._num_done] if self._update > 0 else None
+    def of_next(self, num_groups: int) -> Sequence[torch.Tensor | None]:
+        """Those of the next groups, `[G, C]` each."""
+        if self._update == 0:
+            return [None] * num_groups
+        return self._kept[self._num_done : self._num_done + num_groups]
 
-    def group_done(self, logprobs: torch.Tensor) -> None:
+    def done(self, logprobs: Sequence[torch.Tensor]) -> None:
+        """Go on behind these groups, keeping what they had in the first update."""
         if self._update == 0 and self._num_updates > 1:
-            self._kept.append(logprobs.detach())
-        self._num_done += 1
+            self._kept += [one.detach() for one in logprobs]
+        self._num_done += len(logprobs)
 
     def update_done(self) -> None:
         self._num_done = 0
@@ -56,10 +60,24 @@ def group_stats_of_step(updates: Sequence[Sequence[GroupStats]]) -> list[GroupSt
     ]
 
 
+def stats_of_ranks(ranks: Sequence[StepStats]) -> StepStats:
+    """One optimizer step from what its ranks tell: they agree on all but their own work."""
+    return replace(
+        ranks[0],
+        seconds=max(stats.seconds for stats in ranks),
+        busy_s=tuple(seconds for stats in ranks for seconds in stats.busy_s),
+        num_micro_batches=sum(stats.num_micro_batches for stats in ranks),
+        num_tokens=sum(stats.num_tokens for stats in ranks),
+    )
+
+
 def stats_of_step(updates: Sequence[StepStats]) -> StepStats:
-    """One step's from those of its updates: the mean norm, the seconds of all."""
+    """One GRPO step's from those of its updates: the mean norm, and the work of all."""
     return replace(
         updates[-1],
         grad_norm=fmean(stats.grad_norm for stats in updates),
         seconds=sum(stats.seconds for stats in updates),
+        busy_s=tuple(map(sum, zip(*(stats.busy_s for stats in updates), strict=True))),
+        num_micro_batches=sum(stats.num_micro_batches for stats in updates),
+        num_tokens=sum(stats.num_tokens for stats in updates),
     )

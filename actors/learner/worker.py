@@ -15,12 +15,12 @@ import torch
 from ray.actor import ActorHandle
 from ray.util import get_node_ip_address
 
+from actors.learner.accumulator import Accumulator
 from actors.learner.checkpoint import gathered, load_state, save_hf, save_state
-from actors.learner.demonstrating import demonstrated
-from actors.learner.filler import filler_group
-from actors.learner.group_forward import group_logprobs
-from actors.learner.group_stats import engine_logprobs, group_stats
+from actors.learner.demonstration_losses import demonstration_losses
+from actors.learner.group_losses import group_losses
 from actors.learner.lockstep import Lockstep
+from actors.learner.micro_batch import PromptCompletions
 from actors.learner.schedule import learning_rate
 from actors.learner.stats import DemonstrationStats, DivergedError, GroupStats, StepStats
 from actors.learner.updates import OldLogprobs
@@ -28,26 +28,27 @@ from actors.phase_start import PhaseStart
 from actors.weight_sync.buckets import NamedParameter, WeightBucket, bucketed, pack
 from museg.config.schema import Config
 from museg.grpo.aggregation import StepTotals
-from museg.grpo.losses import grpo_loss
 from museg.grpo.variants import loss_settings
-from museg.policy.inputs import PromptEncoder, vision_token_ids
-from museg.policy.logprobs import CompletionLogprobs
+from museg.policy.inputs import PromptEncoder
+from museg.policy.vision import EmbeddedVideo
 from museg.rollout.completions import Group
 from museg.sft.demonstrations import Demonstration
 from museg.video.clip import VideoClip
 
 if TYPE_CHECKING:
     from deepspeed import DeepSpeedEngine
-    from transformers import Qwen2_5_VLForConditionalGeneration
 
+    from museg.policy.model import PackedPolicy
+
+Clip = VideoClip | EmbeddedVideo
 _MEND = "resume from a checkpoint with a lower learner.lr"
 
 
 class LearnerWorker:
     """One rank of a DeepSpeed engine that trains the policy by GRPO or on demonstrations, as a Ray actor.
 
-    Everything but `rendezvous_address` is collective: the trainer calls it on all ranks, in the same order. Only
-    `accumulate` may differ among ranks in its groups and in how often it is called between two `step`s.
+    Everything but `rendezvous_address` and `embed` is collective: the trainer calls it on all ranks, in the same order.
+    Only `accumulate` may differ among ranks in its groups and in how often it is called between two `step`s.
 
         address, port = ranks[0].rendezvous_address()
         for rank in ranks: rank.connect(address, port, start)
@@ -60,8 +61,10 @@ class LearnerWorker:
     def __init__(self, config: Config, rank: int) -> None:
         self.config = config
         self.rank = rank
-        self.reference: Qwen2_5_VLForConditionalGeneration | DeepSpeedEngine | None = None
+        self.reference: PackedPolicy | DeepSpeedEngine | None = None
         self.reference_path: Path | None = None
+        # One for all buckets: Ray has copied the last by the time that it asks for the next.
+        self.export_buffer = torch.empty(0)
         self.old_logprobs = OldLogprobs(config.grpo.updates_per_rollout)
         torch.set_num_threads(config.learner.threads)
         torch.manual_seed(config.seed)
@@ -81,65 +84,87 @@ class LearnerWorker:
         config = self.config
         join_ranks(config, self.rank, address, port)
         self.encoder = PromptEncoder.from_folder(Path(config.model.path), dtype=TORCH_DTYPES[config.model.dtype])
-        self.forbidden_token_ids = vision_token_ids(self.encoder.tokenizer)
-        # From ZeRO-2 on, every group is an exchange with all ranks.
-        self.lockstep = Lockstep() if config.learner.zero_stage >= 2 and config.learner.ranks > 1 else None
-        self.num_accumulated = 0
+        # From ZeRO-2 on, every micro-batch is an exchange with all ranks.
+        together = config.learner.zero_stage >= 2 and config.learner.ranks > 1
+        self.lockstep = Lockstep.for_streaming(config) if together else None
         start = start or PhaseStart.of_run(config)
         self._load_policy(start)
         self._take_up(start)
+        self.accumulator = Accumulator(self.engine, self.reference, self.encoder, self.lockstep)
 
     def begin_phase(self, start: PhaseStart) -> None:
         """Go on under a phase's settings; if it restarts, from its weights with a new engine, as a new run would."""
         from actors.learner.engine import release
 
+        # It holds the models too, and those that are replaced must go before others come.
+        del self.accumulator
         if start.phase.restarts:
             release(self.engine)
             del self.engine, self.stage_0_norms
             self._load_policy(start)
         self._take_up(start)
+        self.accumulator = Accumulator(self.engine, self.reference, self.encoder, self.lockstep)
+
+    def embed(self, clip: VideoClip) -> EmbeddedVideo:
+        """What the frozen vision tower makes of a clip (`policy.freeze_vision`); any rank by itself."""
+        return self.engine.module.frozen_tower.embed(clip)
 
     def accumulate(
-        self, groups: Sequence[Group], clips: Sequence[VideoClip | ray.ObjectRef], totals: StepTotals
+        self, groups: Sequence[Group], clips: Sequence[Clip | ray.ObjectRef], totals: StepTotals
     ) -> list[GroupStats]:
         """Add some groups' share of the gradient of an update: that of the loss over all of a step's groups.
 
-        However the groups are spread over the ranks and over calls, the sum is the same. From ZeRO-2 on, a call returns
-        only as the other ranks come along, with groups of their own or with fillers in `step`. Above one
-        `grpo.updates_per_rollout`, each update gives a rank the groups that the step's first gave it, in that order.
+        They are one micro-batch: one packed forward and backward. However the groups are spread over the ranks and over
+        calls, the sum is the same. From ZeRO-2 on, a call returns only as the other ranks come along, with groups of
+        their own or with fillers in `step`. Above one `grpo.updates_per_rollout`, each update gives a rank the groups
+        that the step's first gave it, in that order.
 
         Args:
             groups: this rank's, may be none.
-            clips: the groups' videos, or references to them.
+            clips: the groups' videos, embedded where the tower is frozen, or references to them.
             totals: of this step's groups on all ranks together.
 
         Returns:
             One entry a group, in order.
 
         Raises:
-            DivergedError: a group's loss isn't finite; nothing of it was added.
+            DivergedError: a group's loss isn't finite; nothing of the micro-batch was added.
         """
-        stats = []
-        for group, clip in zip(groups, clips, strict=True):
-            if self.lockstep is not None:
-                self.lockstep.any_has_group(True)
-            loaded = ray.get(clip) if isinstance(clip, ray.ObjectRef) else clip
-            stats.append(self._add_group(group, loaded, totals))
+        prompts = [
+            PromptCompletions(prompt=group.prompt, clip=clip, completions=[one.token_ids for one in group.completions])
+            for group, clip in zip(groups, _loaded(clips), strict=True)
+        ]
+        if not prompts:
+            return []
+        with self.accumulator.micro_batch(prompts) as packed:
+            policy, reference = self.accumulator.logprobs(packed, self.config.generation.temperature)
+            old = self.old_logprobs.of_next(len(groups))
+            loss, stats = group_losses(groups, policy, reference, old, loss_settings(self.config), totals)
+            for group, one in zip(groups, stats, strict=True):
+                self._refuse_diverged(one.loss, f"group of sample {group.sample.idx} ({group.sample.video})")
+            self.accumulator.backward(loss)
+            self.old_logprobs.done([scored.logprobs for scored in policy])
         return stats
 
     def accumulate_supervised(
         self,
         demonstrations: Sequence[Demonstration],
-        clips: Sequence[VideoClip | ray.ObjectRef],
+        clips: Sequence[Clip | ray.ObjectRef],
         num_demonstrations: int,
     ) -> list[DemonstrationStats]:
         """Add some demonstrations' share of a supervised step's gradient, as `accumulate` does with groups."""
-        stats = []
-        for demonstration, clip in zip(demonstrations, clips, strict=True):
-            if self.lockstep is not None:
-                self.lockstep.any_has_group(True)
-            loaded = ray.get(clip) if isinstance(clip, ray.ObjectRef) else clip
-            stats.append(self._add_demonstration(demonstration, loaded, weight=1.0 / num_demonstrations))
+        prompts = [
+            PromptCompletions(prompt=one.prompt, clip=clip, completions=[one.target_ids])
+            for one, clip in zip(demonstrations, _loaded(clips), strict=True)
+        ]
+        if not prompts:
+            return []
+        with self.accumulator.micro_batch(prompts) as packed:
+            policy, _ = self.accumulator.logprobs(packed, temperature=1.0)
+            loss, stats = demonstration_losses(demonstrations, policy)
+            for demonstration, one in zip(demonstrations, stats, strict=True):
+                self._refuse_diverged(one.loss, f"sample {demonstration.idx} ({demonstration.video})")
+            self.accumulator.backward(loss / num_demonstrations)
         return stats
 
     def step(self) -> StepStats:
@@ -148,17 +173,25 @@ class LearnerWorker:
         Raises:
             DivergedError: the gradient isn't finite; the weights of this learner are lost then, unless it runs stage 0.
         """
-        self._fill_in()
+        self.accumulator.fill_in()
         started = time.perf_counter()
         step = self._step_number()
         lr = learning_rate(self.config.learner, step, self.schedule_steps)
         for parameters in self.engine.optimizer.param_groups:
             parameters["lr"] = lr
         self.engine.step()
-        self.num_accumulated = 0
         self.old_logprobs.update_done()
         norm = self.stage_0_norms.pop() if self.stage_0_norms is not None else self.engine.get_global_grad_norm()
-        stats = StepStats(step=step, grad_norm=float(norm), lr=lr, seconds=time.perf_counter() - started)
+        stats = StepStats(
+            step=step,
+            grad_norm=float(norm),
+            lr=lr,
+            seconds=time.perf_counter() - started,
+            busy_s=(self.accumulator.busy_s,),
+            num_micro_batches=self.accumulator.num_micro_batches,
+            num_tokens=self.accumulator.num_tokens,
+        )
+        self.accumulator.begin_update()
         if not math.isfinite(stats.grad_norm):
             raise DivergedError(f"step {step}: the gradient's norm is {stats.grad_norm}: {_MEND}")
         return stats
@@ -238,59 +271,10 @@ class LearnerWorker:
         """The GRPO step at work, from 1 at the optimizer's start; DeepSpeed counts, and saves, optimizer steps."""
         return self.engine.global_steps // self.config.grpo.updates_per_rollout + 1
 
-    def _fill_in(self) -> None:
-        """Go along with ranks that have groups left, and take part in the reduction even without a group of its own."""
-        if self.lockstep is not None:
-            while self.lockstep.any_has_group(False):
-                self._add_filler()
-        elif self.num_accumulated == 0:
-            self._add_filler()
-
-    def _add_filler(self) -> None:
-        policy, _ = self._forward(*filler_group(self.encoder.tokenizer.eos_token_id))
-        self._backward(0.0 * policy.logprobs.sum())
-
-    def _add_group(self, group: Group, clip: VideoClip, totals: StepTotals) -> GroupStats:
-        policy, reference = self._forward(group, clip)
-        engine, settings = engine_logprobs(group, like=policy.logprobs), loss_settings(self.config)
-        loss = grpo_loss(
-            settings,
-            logprobs=policy.logprobs,
-            mask=policy.mask,
-            advantages=torch.tensor(group.advantages, device=self.engine.device),
-            totals=totals,
-            old_logprobs=self.old_logprobs.of_next_group(),
-            engine_logprobs=engine,
-            reference_logprobs=reference,
-        )
-        stats = group_stats(policy, engine, loss, settings, totals)
-        self._refuse_diverged(stats.loss, f"group of sample {group.sample.idx} ({group.sample.video})")
-        self._backward(loss.loss)
-        self.old_logprobs.group_done(policy.logprobs)
-        return stats
-
-    def _add_demonstration(self, demonstration: Demonstration, clip: VideoClip, weight: float) -> DemonstrationStats:
-        loss, stats = demonstrated(self.engine, self.encoder, demonstration, clip, self.forbidden_token_ids)
-        self._refuse_diverged(stats.loss, f"sample {demonstration.idx} ({demonstration.video})")
-        self._backward(weight * loss)
-        return stats
-
     def _refuse_diverged(self, loss: float, of_what: str) -> None:
         if not math.isfinite(loss):
             raise DivergedError(f"step {self._step_number()}, {of_what}: the loss is {loss}: {_MEND}")
 
-    def _backward(self, loss: torch.Tensor) -> None:
-        # DeepSpeed divides the ranks' sum by their number.
-        self.engine.backward(loss * self.config.learner.ranks, scale_wrt_gas=False)
-        self.num_accumulated += 1
 
-    def _forward(self, group: Group, clip: VideoClip) -> tuple[CompletionLogprobs, torch.Tensor | None]:
-        return group_logprobs(
-            self.engine,
-            self.reference,
-            self.encoder,
-            group,
-            clip,
-            temperature=self.config.generation.temperature,
-            forbidden_token_ids=self.forbidden_token_ids,
-        )
+def _loaded(clips: Sequence[Clip | ray.ObjectRef]) -> list[Clip]:
+    return [ray.get(clip) if isinstance(clip, ray.ObjectRef) else clip for clip in clips]

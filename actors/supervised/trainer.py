@@ -13,6 +13,7 @@ from actors.prompt_source import PromptSource
 from actors.records import StepClock, supervised_metrics
 from actors.resuming import TrainerState
 from actors.stopping import StopSignal
+from actors.supervised.lesson import Lesson
 from museg.config.schema import Config
 from museg.runs.directory import RunDirectory
 from museg.sft.demonstrations import demonstration_of
@@ -50,8 +51,15 @@ class SupervisedTrainer:
         clock = StepClock()
         prompts = await self.prompts.take(step)
         clock.lap("wait_video")
-        demonstrations = [demonstration_of(prompt.sample, prompt.prompt, self.tokenizer) for prompt in prompts]
-        stats, step_stats = await self.learner.learn_supervised(demonstrations, [prompt.clip for prompt in prompts])
+        lessons = [
+            Lesson(
+                demonstration=demonstration_of(prompt.sample, prompt.prompt, self.tokenizer),
+                clip=prompt.clip,
+                num_prompt_tokens=prompt.num_tokens,
+            )
+            for prompt in prompts
+        ]
+        stats, step_stats = await self.learner.learn_supervised(lessons)
         clock.lap("learn")
         return supervised_metrics(step, stats, step_stats, clock.times())
 

@@ -14,6 +14,9 @@ from ray.actor import ActorHandle
 from transformers import AutoTokenizer
 
 from actors.learner import GroupStats, LearnerWorker, StepStats, learner_options
+from actors.learner_gang import LearnerGang
+from actors.occupation import Occupation
+from actors.rollouts import Rollout
 from museg.config.choices import DType
 from museg.config.schema import Config
 from museg.data.samples import Sample
@@ -27,6 +30,8 @@ from museg.video.pixel_budget import FrameBudget
 
 CALL_TIMEOUT_S = 300.0
 Weights = dict[str, npt.NDArray[np.float32]]
+Shares = Sequence[Sequence[Sequence[int]]]
+"""Of each rank the micro-batches, of these the groups."""
 
 _FOOTAGE = ("bikes", "carphone_pristine", "bigbuckbunny")
 _ANSWERS = (
@@ -110,28 +115,32 @@ class Gang:
     def on_all(self, method: str, *args: object) -> list[object]:
         return ray.get([getattr(rank, method).remote(*args) for rank in self.ranks], timeout=CALL_TIMEOUT_S)
 
-    def train_step(self, batch: Batch, shares: Sequence[Sequence[int]]) -> tuple[list[GroupStats], StepStats]:
-        """One step with the groups of these indices on each rank; statistics in the order of `shares`."""
+    def train_step(self, batch: Batch, shares: Shares) -> tuple[list[GroupStats], StepStats]:
+        """One step with the micro-batches of these groups on each rank; statistics in the order of `shares`."""
         calls = [
             rank.accumulate.remote(
-                [batch.groups[index] for index in share],
-                [ray.put(batch.clips[index]) for index in share],
+                [batch.groups[index] for index in micro_batch],
+                [ray.put(batch.clips[index]) for index in micro_batch],
                 StepTotals.of(batch.groups),
             )
             for rank, share in zip(self.ranks, shares, strict=True)
+            for micro_batch in share
         ]
         # Asked for at once, as the trainer may: a rank that is done early waits for the others.
         steps = [rank.step.remote() for rank in self.ranks]
         group_stats = [stats for part in ray.get(calls, timeout=CALL_TIMEOUT_S) for stats in part]
         return group_stats, ray.get(steps, timeout=CALL_TIMEOUT_S)[0]
 
-    def buckets(self) -> list[list[tuple[tuple[str, ...], list[npt.NDArray[np.float32]]]]]:
+    def buckets(self) -> list[list[Weights]]:
         """Of every rank, what it exports."""
         streams = [rank.export_weights.options(num_returns="streaming").remote() for rank in self.ranks]
-        return [[(bucket.names, list(bucket.arrays)) for bucket in map(ray.get, stream)] for stream in streams]
+        return [
+            [{name: value.numpy() for name, value in bucket.parameters()} for bucket in map(ray.get, stream)]
+            for stream in streams
+        ]
 
     def weights(self) -> Weights:
-        return {name: array for names, arrays in self.buckets()[0] for name, array in zip(names, arrays, strict=True)}
+        return {name: array for bucket in self.buckets()[0] for name, array in bucket.items()}
 
     def stop(self) -> None:
         for rank in self.ranks:
@@ -150,6 +159,19 @@ def at_start(gang: Gang, start: Path) -> Gang:
     """The gang at the starting weights, no step done."""
     gang.on_all("load_state", start)
     return gang
+
+
+def driven(gang: Gang) -> LearnerGang:
+    """The gang as the trainer drives it."""
+    return LearnerGang(gang.ranks, gang.config, Occupation())
+
+
+async def learn(gang: LearnerGang, rollouts: Sequence[Rollout]) -> tuple[list[GroupStats], StepStats]:
+    """One step on these rollouts, all of which are there."""
+    learning = gang.begin_step(StepTotals.of([rollout.group for rollout in rollouts]))
+    for rollout in rollouts:
+        learning.add(rollout)
+    return await learning.finish()
 
 
 def _clip(path: Path) -> VideoClip:

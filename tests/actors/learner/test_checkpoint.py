@@ -9,12 +9,13 @@ import torch
 from transformers import Qwen2_5_VLForConditionalGeneration
 
 from actors.learner.checkpoint import save_hf
+from museg.policy.loading import load_policy
 
 
 @pytest.fixture
 def unsharded_engine(model_folder: Path) -> SimpleNamespace:
     """What `save_hf` asks of an engine below ZeRO-3; the real one is in test_worker.py."""
-    model = Qwen2_5_VLForConditionalGeneration.from_pretrained(model_folder, dtype=torch.bfloat16)
+    model = load_policy(model_folder, dtype=torch.bfloat16, gradient_checkpointing=False)
     return SimpleNamespace(module=model, zero_optimization_stage=lambda: 0)
 
 

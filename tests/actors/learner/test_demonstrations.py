@@ -16,7 +16,7 @@ from transformers import AutoTokenizer
 from actors.learner import DivergedError
 from actors.learner.schedule import learning_rate
 from actors.learner.stats import DemonstrationStats, StepStats
-from actors.learner_gang import LearnerGang
+from actors.supervised.lesson import Lesson
 from museg.config.schema import Config
 from museg.policy.inputs import PromptEncoder, vision_token_ids
 from museg.policy.loading import load_policy
@@ -25,7 +25,7 @@ from museg.policy.packing import pack_groups
 from museg.sft.demonstrations import Demonstration
 from museg.sft.loss import supervised_loss
 from museg.video.clip import VideoClip
-from tests.actors.learner.conftest import Batch, Gang, Weights, at_start, running_from
+from tests.actors.learner.conftest import Batch, Gang, Weights, at_start, driven, running_from
 
 pytestmark = pytest.mark.slow
 
@@ -33,7 +33,7 @@ ANSWERS = ("Nothing.", "<answer>1.0-2.5</answer>", "<think>From 2.0 on.</think><
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Lesson:
+class Material:
     """The demonstrations of one step, of unequal length, and their videos."""
 
     demonstrations: tuple[Demonstration, ...]
@@ -50,7 +50,7 @@ class PlainRun:
 
 
 @pytest.fixture(scope="module")
-def lesson(batch: Batch, model_folder: Path) -> Lesson:
+def material(batch: Batch, model_folder: Path) -> Material:
     tokenizer = AutoTokenizer.from_pretrained(model_folder)
     demonstrations = tuple(
         Demonstration(
@@ -61,7 +61,7 @@ def lesson(batch: Batch, model_folder: Path) -> Lesson:
         )
         for index, answer in enumerate(ANSWERS)
     )
-    return Lesson(demonstrations=demonstrations, clips=batch.clips[: len(ANSWERS)])
+    return Material(demonstrations=demonstrations, clips=batch.clips[: len(ANSWERS)])
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +75,7 @@ def make_supervised(make_config: Callable[..., Config]) -> Callable[..., Config]
 
 
 @pytest.fixture(scope="module")
-def plain_run(make_supervised: Callable[..., Config], lesson: Lesson) -> PlainRun:
+def plain_run(make_supervised: Callable[..., Config], material: Material) -> PlainRun:
     config = make_supervised(ranks=1, zero_stage=0)
     folder = Path(config.model.path)
     encoder = PromptEncoder.from_folder(folder, dtype=torch.float32)
@@ -84,7 +84,7 @@ def plain_run(make_supervised: Callable[..., Config], lesson: Lesson) -> PlainRu
     optimizer = torch.optim.AdamW(policy.parameters(), betas=config.learner.betas, weight_decay=0.0)
     packed_targets = [
         pack_groups([(encoder.encode(demonstration.prompt, clip), [demonstration.target_ids])])
-        for demonstration, clip in zip(lesson.demonstrations, lesson.clips, strict=True)
+        for demonstration, clip in zip(material.demonstrations, material.clips, strict=True)
     ]
     losses, norms = [], []
     for step in (1, 2, 3):
@@ -119,10 +119,17 @@ def gang(running_gang: tuple[Gang, Path]) -> Gang:
     return at_start(*running_gang)
 
 
-def learn(gang: Gang, lesson: Lesson) -> tuple[list[DemonstrationStats], StepStats]:
+def learn(gang: Gang, material: Material) -> tuple[list[DemonstrationStats], StepStats]:
     """One step as the supervised trainer asks for it: three demonstrations, so two ranks have unequal shares."""
-    whole = LearnerGang(gang.ranks, timeout_s=120)
-    return asyncio.run(whole.learn_supervised(lesson.demonstrations, [ray.put(clip) for clip in lesson.clips]))
+    lessons = [
+        Lesson(demonstration=demonstration, clip=ray.put(clip), num_prompt_tokens=64)
+        for demonstration, clip in zip(material.demonstrations, material.clips, strict=True)
+    ]
+
+    async def step() -> tuple[list[DemonstrationStats], StepStats]:
+        return await driven(gang).learn_supervised(lessons)
+
+    return asyncio.run(step())
 
 
 def largest_difference(some: Weights, other: Weights) -> float:
@@ -131,34 +138,34 @@ def largest_difference(some: Weights, other: Weights) -> float:
 
 
 def test_three_supervised_steps_give_the_weights_of_a_plain_torch_loop(
-    gang: Gang, lesson: Lesson, plain_run: PlainRun
+    gang: Gang, material: Material, plain_run: PlainRun
 ) -> None:
     start = gang.weights()
     for step in (1, 2, 3):
-        stats, step_stats = learn(gang, lesson)
+        stats, step_stats = learn(gang, material)
         assert [one.loss for one in stats] == pytest.approx(plain_run.losses[step - 1], abs=1e-5)
-        assert [one.num_tokens for one in stats] == [len(one.target_ids) for one in lesson.demonstrations]
+        assert [one.num_tokens for one in stats] == [len(one.target_ids) for one in material.demonstrations]
         assert step_stats.grad_norm == pytest.approx(plain_run.grad_norms[step - 1], rel=1e-4)
         assert step_stats.lr == pytest.approx(1e-3 * (21 - step) / 20)
     assert largest_difference(start, plain_run.weights) > 1e-3, "nothing was learned: the comparison would be empty"
     assert largest_difference(gang.weights(), plain_run.weights) < 1e-6
 
 
-def test_a_resumed_supervised_learner_goes_on_bit_for_bit(gang: Gang, lesson: Lesson, tmp_path: Path) -> None:
-    learn(gang, lesson)
+def test_a_resumed_supervised_learner_goes_on_bit_for_bit(gang: Gang, material: Material, tmp_path: Path) -> None:
+    learn(gang, material)
     gang.on_all("save_state", tmp_path / "state")
-    uninterrupted = [learn(gang, lesson) for _ in range(2)]
+    uninterrupted = [learn(gang, material) for _ in range(2)]
     weights = gang.weights()
     gang.on_all("load_state", tmp_path / "state")
-    resumed = [learn(gang, lesson) for _ in range(2)]
+    resumed = [learn(gang, material) for _ in range(2)]
     assert [stats for stats, _ in resumed] == [stats for stats, _ in uninterrupted]
     assert largest_difference(gang.weights(), weights) == 0.0
 
 
-def test_a_target_that_cannot_be_sampled_is_named(gang: Gang, lesson: Lesson) -> None:
+def test_a_target_that_cannot_be_sampled_is_named(gang: Gang, material: Material) -> None:
     forbidden = vision_token_ids(AutoTokenizer.from_pretrained(gang.config.model.path))
-    impossible = Demonstration(idx=5, video="b.mp4", prompt=lesson.demonstrations[0].prompt, target_ids=forbidden[:1])
-    calls = [rank.accumulate_supervised.remote([impossible], [lesson.clips[0]], 1) for rank in gang.ranks]
+    impossible = Demonstration(idx=5, video="b.mp4", prompt=material.demonstrations[0].prompt, target_ids=forbidden[:1])
+    calls = [rank.accumulate_supervised.remote([impossible], [material.clips[0]], 1) for rank in gang.ranks]
     for call in calls:
         with pytest.raises(DivergedError, match=r"step 1, sample 5 \(b\.mp4\): the loss is inf"):
             ray.get(call, timeout=60)

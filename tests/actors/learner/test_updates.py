@@ -11,16 +11,16 @@ import pytest
 import ray
 import torch
 
-from actors.flat_groups import Rollout, harvest
+from actors.flat_groups import harvest
 from actors.learner.schedule import learning_rate
 from actors.learner.stats import GroupStats, StepStats
 from actors.learner.updates import OldLogprobs
-from actors.learner_gang import LearnerGang
+from actors.rollouts import Rollout
 from museg.config.choices import Variant, ZeroVariance
 from museg.config.schema import Config
 from museg.policy.logprobs import CompletionLogprobs
 from museg.rollout.completions import Group
-from tests.actors.learner.conftest import CALL_TIMEOUT_S, Batch, Gang, Weights
+from tests.actors.learner.conftest import Batch, Gang, Weights, driven, learn
 from tests.actors.learner.plain import PlainLearner
 from tests.actors.learner.test_worker import largest_difference
 
@@ -119,15 +119,15 @@ def plain_steps(config: Config, moving: Batch) -> PlainSteps:
 def test_two_updates_a_step_are_those_of_a_plain_torch_loop_over_the_groups_not_skipped_and_resume_at_their_step(
     config: Config, gang: Gang, sampled: Batch, plain_steps: PlainSteps, tmp_path: Path
 ) -> None:
-    learner = LearnerGang(gang.ranks, CALL_TIMEOUT_S, updates_per_rollout=2)
+    learner = driven(gang)
 
     def step() -> tuple[list[GroupStats], StepStats]:
         own = [
-            Rollout(group=group, clip=ray.put(clip)) for group, clip in zip(sampled.groups, sampled.clips, strict=True)
+            Rollout(group=group, clip=ray.put(clip), num_prompt_tokens=64)
+            for group, clip in zip(sampled.groups, sampled.clips, strict=True)
         ]
         result = asyncio.run(harvest(config.grpo, own, nothing_more))
-        learned = [result.rollouts[place] for place in result.learned]
-        return asyncio.run(learner.learn([r.group for r in learned], [r.clip for r in learned]))
+        return asyncio.run(learn(learner, [result.rollouts[place] for place in result.learned]))
 
     def check(number: int, group_stats: list[GroupStats], step_stats: StepStats) -> None:
         loss, norm, clipped, cut = plain_steps[1][number - 1]
@@ -143,6 +143,10 @@ def test_two_updates_a_step_are_those_of_a_plain_torch_loop_over_the_groups_not_
         weighted = sum(share * count for share, count in zip(cuts, tokens, strict=True))
         assert weighted / sum(tokens) == pytest.approx(cut, abs=2 / sum(tokens))
         assert 0.1 < cut < 0.9
+        # Three groups are two and one on two ranks, in each of the two updates.
+        assert step_stats.num_micro_batches == 4
+        assert len(step_stats.busy_s) == 2
+        assert min(step_stats.busy_s) > 0.0
 
     check(1, *step())
     gang.on_all("save_state", tmp_path)
@@ -156,16 +160,17 @@ def test_two_updates_a_step_are_those_of_a_plain_torch_loop_over_the_groups_not_
 
 def test_old_logprobs_are_those_of_the_first_update_and_end_with_the_step() -> None:
     old = OldLogprobs(updates_per_rollout=2)
-    first, second, later = (torch.full((1, 1), value, requires_grad=True) for value in (-1.0, -2.0, -3.0))
+    first, second, third, later = (torch.full((1, 1), value, requires_grad=True) for value in (-1.0, -2.0, -2.5, -3.0))
     for _ in range(2):
-        for logprobs in (first, second):
-            assert old.of_next_group() is None
-            old.group_done(logprobs)
+        assert old.of_next(1) == [None]
+        old.done([first])
+        assert old.of_next(2) == [None, None]
+        old.done([second, third])
         old.update_done()
-        for logprobs in (first, second):
-            kept = old.of_next_group()
-            assert kept is not None
-            assert kept.item() == logprobs.item()
-            assert not kept.requires_grad
-            old.group_done(later)
+        kept = [*old.of_next(2)]
+        old.done([later, later])
+        kept += old.of_next(1)
+        old.done([later])
         old.update_done()
+        assert [one.item() for one in kept if one is not None] == [-1.0, -2.0, -2.5]
+        assert not any(one.requires_grad for one in kept if one is not None)
