@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from museg.data.samples import Segment
 
-ANSWER = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
-
-_TAGS = ("<think>", "</think>", "<answer>", "</answer>")
-_STRUCTURE = re.compile(r"\s*<think>(.*)</think>\s*<answer>(.*)</answer>\s*", re.DOTALL)
+_TAG = re.compile(r"</?(?:think|answer)>")
+_ANSWER_TAGS = ["<answer>", "</answer>"]
+_TAGS = ["<think>", "</think>", *_ANSWER_TAGS]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,24 +32,20 @@ class ParsedAnswer:
 
 
 def parse_answer(text: str) -> ParsedAnswer:
-    content = answer_content(text)
+    reasoning, content = _parts(text)
     numbers = answered_numbers(content) if content is not None else None
-    possible = numbers is not None and all(0 <= start < end and math.isfinite(end) for start, end in numbers)
     return ParsedAnswer(
         text=text,
-        reasoning=_reasoning(text),
+        reasoning=reasoning,
         content=content,
         numbers=None if numbers is None else tuple(numbers),
-        segments=tuple(numbers) if numbers is not None and possible else (),
+        segments=_segments(numbers or ()),
     )
 
 
 def answer_content(text: str) -> str | None:
     """What stands in the completion's only `<answer>` pair; None if there isn't exactly one."""
-    if text.count("<answer>") != 1 or text.count("</answer>") != 1:
-        return None
-    found = ANSWER.search(text)
-    return found.group(1) if found else None
+    return _parts(text)[1]
 
 
 def answered_numbers(content: str) -> list[Segment] | None:
@@ -60,9 +56,7 @@ def answered_numbers(content: str) -> list[Segment] | None:
     """
     numbers = []
     for token in content.split():
-        start, separator, rest = token.partition("-")
-        if not separator:
-            return None
+        start, _, rest = token.partition("-")
         try:
             numbers.append((float(start), float(rest.partition("-")[0])))
         except ValueError:
@@ -75,8 +69,22 @@ def predicted_segments(text: str) -> list[Segment]:
     return list(parse_answer(text).segments)
 
 
-def _reasoning(text: str) -> str | None:
-    if any(text.count(tag) != 1 for tag in _TAGS):
-        return None
-    structure = _STRUCTURE.fullmatch(text)
-    return structure.group(1) if structure else None
+def _parts(text: str) -> tuple[str | None, str | None]:
+    """Reasoning and content, as `ParsedAnswer` has them."""
+    tags = _TAG.findall(text)
+    if tags == _TAGS:
+        before, _, rest = text.partition("<think>")
+        reasoning, _, rest = rest.partition("</think>")
+        between, _, rest = rest.partition("<answer>")
+        content, _, after = rest.partition("</answer>")
+        return (None if (before + between + after).strip() else reasoning), content
+    if [tag for tag in tags if tag in _ANSWER_TAGS] == _ANSWER_TAGS:
+        return None, text.partition("<answer>")[2].partition("</answer>")[0]
+    return None, None
+
+
+def _segments(numbers: Sequence[Segment]) -> tuple[Segment, ...]:
+    for start, end in numbers:
+        if not 0 <= start < end < math.inf:
+            return ()
+    return tuple(numbers)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Set
 
 from museg.config.choices import Citations
 from museg.rewards.answers import ParsedAnswer
@@ -16,6 +17,7 @@ MAX_CITATIONS = 10
 """A timestamp found more often than this in the reasoning counts as padding."""
 
 _PLAIN_NUMBER = re.compile(r"(\d+)\.(\d+)")
+_ONLY_FIGURES = bytes(code if code in b"0123456789." else ord(" ") for code in range(256))
 _WRITTEN_NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?|\.[0-9]+")
 
 
@@ -43,12 +45,32 @@ def timestamp_reward(answer: ParsedAnswer, citations: Citations) -> float:
     if answer.reasoning is None or answer.numbers is None:
         return 0.0
     numbers = {number for segment in answer.numbers for number in segment}
-    if citations is Citations.number:
-        written = [float(number) for number in _WRITTEN_NUMBER.findall(answer.reasoning)]
-        counts = [written.count(number) for number in numbers]
-    else:
-        counts = [num_matches(number, answer.reasoning) for number in numbers]
-    return float(all(1 <= count <= MAX_CITATIONS for count in counts))
+    cited = _cited_as_number if citations is Citations.number else _cited_as_text
+    return float(cited(numbers, answer.reasoning))
+
+
+def _cited_as_number(numbers: Set[float], reasoning: str) -> bool:
+    written = [float(number) for number in _WRITTEN_NUMBER.findall(reasoning)]
+    return all(1 <= written.count(number) <= MAX_CITATIONS for number in numbers)
+
+
+def _cited_as_text(numbers: Set[float], reasoning: str) -> bool:
+    """Whether `num_matches` of each is 1 to 10.
+
+    Most are written as they are sought, and their whole part stands nowhere often: then that is so, and is soon seen in
+    what is left of the reasoning without words.
+    """
+    figures = " ".join(reasoning.encode("latin-1", "replace").translate(_ONLY_FIGURES).decode("latin-1").split())
+    for number in numbers:
+        pattern = str(number)
+        if pattern in figures and (
+            # Citations don't overlap: so many have no room.
+            len(figures) <= MAX_CITATIONS * len(pattern) or figures.count(pattern.partition(".")[0]) <= MAX_CITATIONS
+        ):
+            continue
+        if not 1 <= num_matches(number, reasoning) <= MAX_CITATIONS:
+            return False
+    return True
 
 
 def num_matches(number: float, reasoning: str) -> int:

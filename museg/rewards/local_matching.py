@@ -25,7 +25,8 @@ def local_matching(
     else:
         if pairing is Pairing.start:
             predicted, annotated = sorted(predicted), sorted(annotated)
-        scores = [(1 + generalized_iou(*pair)) / 2 for pair in zip(predicted, annotated, strict=False)]
+        pairs = zip(predicted, annotated, strict=False)
+        scores = [(1 + generalized_iou(answered, right)) / 2 for answered, right in pairs]
     return min(1.0, sum(scores) / max(len(predicted) + num_worthless, len(annotated), 1))
 
 
@@ -42,9 +43,13 @@ def best_scores(predicted: Sequence[Segment], annotated: Sequence[Segment]) -> l
 
 def generalized_iou(first: Segment, second: Segment) -> float:
     """Intersection over union less the gap's share of the enclosing segment, in (-1, 1] (Rezatofighi et al. 2019)."""
-    intersection = max(0.0, min(first[1], second[1]) - max(first[0], second[0]))
-    union = first[1] - first[0] + second[1] - second[0] - intersection
-    enclosure = max(first[1], second[1]) - min(first[0], second[0])
+    (start, end), (other_start, other_end) = first, second
+    # Comparisons: every completion has pairs, and `min` and `max` would cost more than all the rest.
+    earlier_end, later_end = (end, other_end) if end < other_end else (other_end, end)
+    earlier_start, later_start = (start, other_start) if start < other_start else (other_start, start)
+    intersection = earlier_end - later_start if earlier_end > later_start else 0.0
+    union = end - start + other_end - other_start - intersection
+    enclosure = later_end - earlier_start
     return intersection / union - (enclosure - union) / enclosure
 
 

@@ -106,7 +106,7 @@ class Scorer:
                 values[reward.name] = 0.0
                 failures.append(reward.name)
                 self._warn_once(reward, error)
-        total = sum(weight * values[name] for name, weight in self.weights.items())
+        total = sum([weight * values[name] for name, weight in self.weights.items()])
         return RewardBreakdown(values=values, total=total, failures=tuple(failures))
 
     def _own_rewards(self, answer: ParsedAnswer, sample: Sample, clip: ClipFacts | None) -> dict[str, float]:

@@ -24,19 +24,9 @@ class SegmentMatch:
     combined: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sides:
-    """Predictions and annotations as they are compared."""
-
-    predicted: Sequence[Segment]
-    annotated: Sequence[Segment]
-    outside: Sequence[Segment] = ()
-    """Predictions in no part of the video: they earn nothing, and count."""
-
-    def bound(self, *, sets_of_time: bool) -> float:
-        """What a score may reach: sets of time that differ stay below 1, however the score is rounded."""
-        same = not self.outside and list(self.predicted) == list(self.annotated)
-        return 1.0 if same or not sets_of_time else BELOW_ONE
+Sides = tuple[Sequence[Segment], Sequence[Segment], Sequence[Segment]]
+"""Predictions and annotations as they are compared, and the predictions in no part of the video: these earn nothing,
+and count."""
 
 
 def match_segments(
@@ -51,28 +41,41 @@ def match_segments(
     nothing is cut.
     """
     end_s = end_s if rules.clip_to_duration else None
-    union, annotated_union = merged_segments(predicted), merged_segments(annotated)
+    union = merged_segments(predicted)
+    annotated_union = merged_segments(annotated) if rules.merge_annotated or rules.merge_before_pairing else annotated
     covered = _sides(union, annotated_union if rules.merge_annotated else annotated, end_s)
     compared = (union, annotated_union) if rules.merge_before_pairing else (predicted, annotated)
     paired = _sides(*compared, end_s)
     globally = _global_score(covered, rules)
-    locally = local_matching(paired.predicted, paired.annotated, rules.pairing, len(paired.outside))
-    locally = min(locally, paired.bound(sets_of_time=rules.merge_before_pairing))
+    locally = _local_score(paired, rules)
     combined = globally + locally if rules.combine is Combination.sum else (globally + locally) / 2
     return SegmentMatch(globally=globally, locally=locally, combined=combined)
 
 
 def _sides(predicted: Sequence[Segment], annotated: Sequence[Segment], end_s: float | None) -> Sides:
     if end_s is None or any(start >= end_s for start, _ in annotated):
-        return Sides(predicted=predicted, annotated=annotated)
-    return Sides(
-        predicted=[(start, min(end, end_s)) for start, end in predicted if start < end_s],
-        annotated=[(start, min(end, end_s)) for start, end in annotated],
-        outside=[segment for segment in predicted if segment[0] >= end_s],
+        return predicted, annotated, ()
+    return (
+        [(start, min(end, end_s)) for start, end in predicted if start < end_s],
+        [(start, min(end, end_s)) for start, end in annotated],
+        [segment for segment in predicted if segment[0] >= end_s],
     )
 
 
 def _global_score(sides: Sides, rules: RewardRules) -> float:
+    predicted, annotated, outside = sides
     score = global_f1 if rules.global_score is GlobalScore.f1 else global_iou
-    value = score([*sides.predicted, *sides.outside], sides.annotated, rules.epsilon)
-    return min(value, sides.bound(sets_of_time=True)) if rules.merge_annotated else value
+    value = score([*predicted, *outside], annotated, rules.epsilon)
+    return min(value, _bound(sides)) if rules.merge_annotated else value
+
+
+def _local_score(sides: Sides, rules: RewardRules) -> float:
+    predicted, annotated, outside = sides
+    value = local_matching(predicted, annotated, rules.pairing, len(outside))
+    return min(value, _bound(sides)) if rules.merge_before_pairing else value
+
+
+def _bound(sides: Sides) -> float:
+    """What a score of sets of time may reach: those that differ stay below 1, however the score is rounded."""
+    predicted, annotated, outside = sides
+    return 1.0 if not outside and list(predicted) == list(annotated) else BELOW_ONE
