@@ -177,7 +177,7 @@ def _phases_table(plan: RunPlan, price: float | None) -> Table:
     if len(rows) > 1:
         rows.append(("all", f"{sum(p.steps for p in plan.phases):,}", "", plan.hours))
     for name, steps, seconds, hours in rows:
-        gpu_hours = hours * plan.num_gpus
+        gpu_hours = hours * plan.num_paid
         cost = [f"{gpu_hours * price:,.2f}"] if price is not None else []
         table.add_row(name, steps, seconds, f"{hours:.2f}", f"{gpu_hours:.1f}", *cost)
     return table

@@ -50,7 +50,7 @@ class RunPlan:
     gpu: GPU
     efficiency: Efficiency
     num_gpus: int
-    """At hand, all of them paid for."""
+    """At hand."""
     phases: Sequence[PhasePlan]
     learner: LearnerMemory
     generator: GeneratorMemory
@@ -67,8 +67,13 @@ class RunPlan:
         return sum(phase.hours for phase in self.phases)
 
     @property
+    def num_paid(self) -> int:
+        """GPUs that the run takes: all at hand, or what its workers ask for if that is more."""
+        return max(self.num_gpus, self.heaviest.work.num_gpus)
+
+    @property
     def gpu_hours(self) -> float:
-        return self.hours * self.num_gpus
+        return self.hours * self.num_paid
 
     @property
     def sharing(self) -> float:

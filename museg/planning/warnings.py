@@ -86,12 +86,13 @@ def _cache(plan: RunPlan) -> Iterator[str]:
 def _balance(plan: RunPlan) -> Iterator[str]:
     step = plan.heaviest
     work, config = step.work, step.work.config
-    even = config.grpo.prompts_per_step / config.learner.ranks
-    if work.groups_of_busiest_rank > _UNEVEN * even:
+    prompts, ranks = config.grpo.prompts_per_step, config.learner.ranks
+    if work.groups_of_busiest_rank > _UNEVEN * prompts / ranks:
         yield (
-            f"balance: of {config.grpo.prompts_per_step} groups in micro-batches of {work.groups_per_micro_batch}, the "
-            f"busiest of {config.learner.ranks} ranks learns {work.groups_of_busiest_rank} and the mean is {even:.1f}: "
-            "change grpo.prompts_per_step, learner.ranks or learner.micro_batch_tokens (splits below)"
+            f"balance: of {prompts} groups in micro-batches of {work.groups_per_micro_batch}, the busiest of {ranks} "
+            f"ranks learns {work.groups_of_busiest_rank} and the mean is {prompts / ranks:.1f}: make "
+            f"grpo.prompts_per_step a multiple of {ranks * work.groups_per_micro_batch}, or change learner.ranks or "
+            "learner.micro_batch_tokens"
         )
     if step.videos >= step.seconds:
         most = math.ceil(step.videos * config.reward.workers / max(step.generator.total, step.learner.total))

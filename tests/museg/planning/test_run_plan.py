@@ -13,6 +13,9 @@ def test_hours_are_those_of_all_phases() -> None:
     step_s = plan.phases[0].step.seconds
     assert plan.hours == pytest.approx(900 * step_s / 3600)
     assert plan.gpu_hours == pytest.approx(8 * plan.hours)
+    paid = {num_gpus: plan_of(config="two_stages.yaml", num_gpus=num_gpus) for num_gpus in (4, 16)}
+    assert paid[4].gpu_hours == pytest.approx(8 * plan.hours)
+    assert paid[16].gpu_hours == pytest.approx(16 * plan.hours)
 
 
 def test_a_phase_without_kl_penalty_is_quicker_and_memory_is_the_slower_ones() -> None:
