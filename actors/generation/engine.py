@@ -50,6 +50,8 @@ class SamplingEngine:
         self._request_ids = itertools.count()
         self._session_open = False
         self._whole = True
+        # Prefixes of parameters that no update brings.
+        self._constant = ("visual.",) if config.policy.freeze_vision else ()
 
     def generate(self, requests: Iterable[GenerationRequest]) -> Iterator[GeneratedGroup]:
         """Yield one group per request, in the order in which they finish. Requests carry their clips, no references.
@@ -99,7 +101,8 @@ class SamplingEngine:
         """
         self._on_workers("finish_weight_update")
         self._session_open = False
-        if missing := set().union(*self._engine.collective_rpc(missing_parameters)):
+        missing = set().union(*self._engine.collective_rpc(missing_parameters))
+        if missing := {name for name in missing if not name.startswith(self._constant)}:
             raise RuntimeError(f"weights version {version} lacks {len(missing)} parameters, such as {min(missing)}")
         # vLLM keeps all three over an update: attention states, processed videos, outputs of the vision tower.
         if not self._engine.reset_prefix_cache():

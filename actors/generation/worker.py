@@ -68,7 +68,7 @@ class GenerationWorker:
 
     def load_weight_bucket(self, bucket: WeightBucket) -> int:
         """Take a part of the new weights from the object store; its bytes."""
-        self.engine.load_weights({"names": bucket.names, "arrays": bucket.arrays})
+        self.engine.load_weights({"bucket": bucket})
         return bucket.num_bytes
 
     def finish_weight_update(self, version: int) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import traceback
+from collections import deque
 from collections.abc import Sequence
 
-from ray import ObjectRefGenerator
+from ray import ObjectRef, ObjectRefGenerator
 from ray.actor import ActorHandle
 
 from actors.cluster import all_of, within
@@ -26,7 +27,8 @@ class BucketStream:
     async def send(self) -> int:
         """Stream all weights into generators that have begun an update; the bytes sent.
 
-        While the generators load one bucket the learner makes the next, and waits with it: two are alive at a time.
+        While the generators load one bucket the next lies at their door and the learner makes the one after it, and
+        waits with that: three are alive at a time.
         """
         # Every rank takes part in gathering sharded weights; only the first has anything to say.
         buckets, *silent = (
@@ -35,14 +37,15 @@ class BucketStream:
         )
         try:
             num_bytes = 0
+            loading: deque[list[ObjectRef]] = deque()
             while bucket := await within(
                 self._timeout_s, "the learner's next weights (sync.timeout_s)", anext(buckets, None)
             ):
-                loading = [generator.load_weight_bucket.remote(bucket) for generator in self._generators]
-                sizes = await within(
-                    self._timeout_s, "the generators to load weights (sync.timeout_s)", all_of(loading)
-                )
-                num_bytes += int(sizes[0])
+                loading.append([generator.load_weight_bucket.remote(bucket) for generator in self._generators])
+                if len(loading) > 1:
+                    num_bytes += await self._loaded(loading.popleft())
+            while loading:
+                num_bytes += await self._loaded(loading.popleft())
             await within(
                 self._timeout_s, "the learner's other ranks (sync.timeout_s)", asyncio.gather(*map(_ended, silent))
             )
@@ -52,6 +55,11 @@ class BucketStream:
             raise
         finally:
             del buckets, silent
+
+    async def _loaded(self, calls: Sequence[ObjectRef]) -> int:
+        """Bytes of a bucket, once all generators have it."""
+        sizes = await within(self._timeout_s, "the generators to load weights (sync.timeout_s)", all_of(calls))
+        return int(sizes[0])
 
 
 async def _ended(stream: ObjectRefGenerator) -> None:

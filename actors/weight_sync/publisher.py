@@ -24,6 +24,11 @@ class SyncStats:
     """Weights that left the learner, once however many generators took them."""
     seconds: float
 
+    @property
+    def gb_per_s(self) -> float:
+        """1e9 bytes a second."""
+        return self.num_bytes / 1e9 / self.seconds
+
 
 class WeightPublisher:
     """Brings weights from the learner's ranks to all generators, by way of Ray's object store or of NCCL.

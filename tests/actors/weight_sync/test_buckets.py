@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import numpy as np
+import pytest
 import torch
 
 from actors.weight_sync.buckets import bucketed, pack
@@ -45,9 +45,36 @@ def test_no_parameters_make_no_bucket() -> None:
 
 def test_a_bucket_holds_exact_float32_values_under_their_names() -> None:
     matrix = torch.tensor([[1.0, -2.5], [0.1, 3e30]])
-    bucket = pack([("matrix", matrix.bfloat16()), ("transposed", matrix.T)])
-    assert bucket.names == ("matrix", "transposed")
-    assert [array.dtype for array in bucket.arrays] == [np.float32, np.float32]
-    np.testing.assert_array_equal(bucket.arrays[0], matrix.bfloat16().float().numpy())
-    np.testing.assert_array_equal(bucket.arrays[1], matrix.T.numpy())
-    assert bucket.num_bytes == 32
+    bucket = pack([("vector", matrix[1]), ("matrix", matrix.bfloat16()), ("transposed", matrix.T)])
+    received = dict(bucket.parameters())
+    assert received.keys() == {"matrix", "transposed", "vector"}
+    assert torch.equal(received["matrix"], matrix.bfloat16().float())
+    assert torch.equal(received["transposed"], matrix.T)
+    assert torch.equal(received["vector"], matrix[1])
+    assert bucket.num_bytes == 40
+
+
+def test_a_buffer_with_room_is_used_again_and_one_without_is_not() -> None:
+    buffer = torch.zeros(1000)
+    pack([("a", torch.full((3, 5), 7.0))], buffer)
+    assert buffer[:5].tolist() == [7.0] * 5
+    kept = buffer.clone()
+    large = pack([("b", torch.full((2000,), 1.0))], buffer)
+    assert torch.equal(buffer, kept)
+    assert float(large.values.sum()) == 2000.0
+
+
+@pytest.mark.parametrize("num_columns", [3, 16, 1024, 3584])
+def test_matrices_of_one_width_lie_below_one_another_in_rows_of_odd_cache_lines(num_columns: int) -> None:
+    run = [(name, torch.rand(shape)) for name, shape in (("q", (4, num_columns)), ("b", (4,)), ("k", (2, num_columns)))]
+    q, k, b = pack(run).placements
+    assert (q.name, k.name, b.name) == ("q", "k", "b")
+    assert k.start == q.start + 4 * q.row_stride
+    assert q.row_stride == k.row_stride >= num_columns
+    assert q.row_stride % 32 == 16
+
+
+def test_what_an_engine_may_fuse_stays_together_where_it_fits() -> None:
+    sizes = {"l.norm": 4, "l.attn.q.weight": 2, "l.attn.k.weight": 2, "l.attn.k.bias": 2, "l.mlp.gate.weight": 9}
+    runs = list(bucketed([(name, torch.zeros(size)) for name, size in sizes.items()], bucket_bytes=32))
+    assert names(runs) == [["l.norm"], ["l.attn.q.weight", "l.attn.k.weight", "l.attn.k.bias"], ["l.mlp.gate.weight"]]

@@ -1,0 +1,124 @@
+"""New weights into a loaded vLLM model, written over the old ones where these lie."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import torch
+from vllm.model_executor.layers.vocab_parallel_embedding import ParallelLMHead
+from vllm.model_executor.model_loader.reload.layerwise import get_layerwise_info
+
+from actors.weight_sync.buckets import NamedParameter, row_stride
+
+_PARTS = ("q", "k", "v")
+"""Of a fused attention layer, in their order. Those of other fused layers are numbered."""
+
+
+class InPlaceLoader:
+    """Replaces the weights of a model as often as wanted, in whatever pieces they come.
+
+        loader = InPlaceLoader(model)
+        loader.begin()
+        loader.load(named_parameters)    # Hugging Face names and shapes, any number of times
+        missing = loader.finish()
+
+    vLLM's own layer-wise reload moves the whole model to the meta device and back, and copies each layer three times.
+    Here, most parameters are copied to; a layer whose weights vLLM keeps only in a packed form, as it does on CPU, is
+    packed anew as soon as all its parts are there. What doesn't come stays as it was.
+    """
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+        self._packed = [
+            _PackedLayer(f"{name}.weight", module)
+            for name, module in model.named_modules()
+            if hasattr(module, "cpu_linear") and module.weight.numel() == 0
+        ]
+        # Packed and whole: packed, too, from the weights that may be those of the embeddings.
+        self._heads = [
+            module for module in model.modules() if isinstance(module, ParallelLMHead) and hasattr(module, "cpu_linear")
+        ]
+        self._missing: set[str] = set()
+
+    def begin(self) -> None:
+        """Expect all of the model's weights. What an unfinished update left is dropped."""
+        self._missing = {name for name, _ in self._model.named_parameters()}
+        for layer in self._packed:
+            layer.begin()
+
+    @torch.no_grad()
+    def load(self, named_parameters: Iterable[NamedParameter]) -> None:
+        """Take some parameters. They are kept, and must not change, until all parts of their layers have come."""
+        self._missing -= self._model.load_weights(named_parameters)
+
+    @torch.no_grad()
+    def finish(self) -> set[str]:
+        """Parameters, in the engine's names, that haven't come, or not with all their parts."""
+        for head in self._heads:
+            head.cpu_linear = None
+            head.quant_method.process_weights_after_loading(head)
+        return self._missing | {layer.name for layer in self._packed if layer.is_incomplete}
+
+
+class _PackedLayer:
+    """A linear layer whose weight parameter is empty, because its quantization method holds it in packed form."""
+
+    def __init__(self, name: str, module: Any) -> None:
+        self.name = name
+        self._module = module
+        # Noted by vLLM before it packed the weights.
+        meta = get_layerwise_info(module).restore_metadata[0]["weight"]
+        self._shape, self._dtype = meta.shape, meta.dtype
+        self._parts: dict[str | int | None, torch.Tensor] = {}
+        self._accept_parts()
+
+    @property
+    def is_incomplete(self) -> bool:
+        return bool(self._parts)
+
+    def begin(self) -> None:
+        self._parts.clear()
+
+    def _accept_parts(self) -> None:
+        """Be what vLLM calls to load the weight, which it looks up at the parameter."""
+        self._module.weight.weight_loader = self._take
+
+    def _take(self, _parameter: torch.Tensor, part: torch.Tensor, shard_id: str | int | None = None) -> None:
+        # Some models of vLLM's name a part by an argument, others by an attribute.
+        self._parts[getattr(part, "shard_id", shard_id)] = part
+        if sum(part.shape[0] for part in self._parts.values()) == self._shape[0]:
+            parts = [self._parts[key] for key in sorted(self._parts, key=_place_in_layer)]
+            self._parts.clear()
+            self._pack(_joined(parts).to(self._dtype))
+
+    def _pack(self, weight: torch.Tensor) -> None:
+        module = self._module
+        # The old packed weights go first: their memory is then used for the new.
+        module.cpu_linear = None
+        module.weight = torch.nn.Parameter(weight, requires_grad=False)
+        module.quant_method.process_weights_after_loading(module)
+        self._accept_parts()
+
+
+def _place_in_layer(key: str | int | None) -> int:
+    return _PARTS.index(key) if isinstance(key, str) else key or 0
+
+
+def _joined(parts: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Matrices below one another, without copying if they lie so already."""
+    first = parts[0]
+    end = first.data_ptr()
+    for part in parts:
+        if part.data_ptr() != end or part.stride() != first.stride():
+            return _copied(parts)
+        end += part.shape[0] * part.stride(0) * part.element_size()
+    return first.as_strided((sum(part.shape[0] for part in parts), first.shape[1]), first.stride())
+
+
+def _copied(parts: Sequence[torch.Tensor]) -> torch.Tensor:
+    num_rows, num_columns = sum(part.shape[0] for part in parts), parts[0].shape[1]
+    joined = torch.empty(num_rows, row_stride(num_columns))[:, :num_columns]
+    for part, place in zip(parts, joined.split([part.shape[0] for part in parts]), strict=True):
+        place.copy_(part)
+    return joined
