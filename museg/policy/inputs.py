@@ -185,7 +185,8 @@ def engine_video_input(
         return EngineVideoEmbeddings(
             video_embeds=clip.embeddings,
             video_grid_thw=torch.tensor([clip.grid_thw]),
-            second_per_grid_ts=torch.tensor([clip.second_per_grid_s]),
+            # vLLM rounds it only where it comes with pixels.
+            second_per_grid_ts=torch.tensor([engine_second_per_grid(clip.second_per_grid_s, clip.embeddings.dtype)]),
         )
     num_frames = clip.frames.shape[0]
     metadata = EngineVideoMetadata(

@@ -59,7 +59,7 @@ class PackedPolicy(Qwen2_5_VLForConditionalGeneration):
             use_cache=False,
         ).last_hidden_state[0]
         return self.lm_head(
-            hidden[packed.predicting],
+            hidden.index_select(0, packed.predicting),
             packed.targets,
             temperature=temperature,
             forbidden_token_ids=forbidden_token_ids,

@@ -16,6 +16,8 @@ from museg.policy.inputs import (
     engine_video_input,
     vision_token_ids,
 )
+from museg.policy.loading import load_policy
+from museg.policy.vision import EmbeddedVideo
 from museg.video.clip import VideoClip
 from tests.museg.policy.material import PROMPT, make_clip
 
@@ -28,7 +30,7 @@ class EngineInputs:
     positions: torch.Tensor
 
 
-EngineEncode = Callable[[VideoClip, str], EngineInputs]
+EngineEncode = Callable[[VideoClip | EmbeddedVideo, str], EngineInputs]
 
 
 @pytest.fixture(scope="module")
@@ -39,10 +41,11 @@ def engine_encode(model_folder: Path) -> EngineEncode:
     from vllm.multimodal import MULTIMODAL_REGISTRY
     from vllm.multimodal.inputs import MultiModalFeatureSpec
 
-    def encode(clip: VideoClip, dtype: str) -> EngineInputs:
+    def encode(clip: VideoClip | EmbeddedVideo, dtype: str) -> EngineInputs:
         model_config = ModelConfig(
             str(model_folder),
             dtype=dtype,
+            enable_mm_embeds=True,
             mm_processor_kwargs=dict(ENGINE_PROCESSOR_KWARGS),
             mm_device_do_normalize=False,
         )
@@ -57,7 +60,7 @@ def engine_encode(model_folder: Path) -> EngineEncode:
         positions, _ = EngineModel.get_mrope_input_positions(engine, output["prompt_token_ids"], [feature])
         return EngineInputs(
             token_ids=output["prompt_token_ids"],
-            pixel_values=item["pixel_values_videos"].data,
+            pixel_values=item["video_embeds" if isinstance(clip, EmbeddedVideo) else "pixel_values_videos"].data,
             second_per_grid_s=item["second_per_grid_ts"].data.item(),
             positions=positions,
         )
@@ -113,6 +116,25 @@ def test_tokens_pixels_and_positions_equal_those_of_the_engine(
     ours = PromptEncoder.from_folder(model_folder, dtype=getattr(torch, dtype)).encode(PROMPT, clip)
     assert ours.input_ids.tolist() == theirs.token_ids
     assert torch.equal(ours.pixel_values.to(theirs.pixel_values.dtype), theirs.pixel_values)
+    assert ours.second_per_grid_s == theirs.second_per_grid_s
+    assert torch.equal(ours.positions, theirs.positions)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize(("num_frames", "sample_fps"), [(12, 1.934), (180, 1.934), (448, 0.7331)])
+def test_tokens_embeddings_and_positions_of_a_frozen_tower_equal_those_of_the_engine(
+    engine_encode: EngineEncode, model_folder: Path, num_frames: int, sample_fps: float, dtype: str
+) -> None:
+    torch_dtype = getattr(torch, dtype)
+    policy = load_policy(model_folder, dtype=torch_dtype, gradient_checkpointing=False, freeze_vision=True)
+    assert policy.frozen_tower is not None
+    embedded = policy.frozen_tower.embed(make_clip(num_frames, sample_fps, 28, 56))
+    theirs = engine_encode(embedded, dtype)
+    ours = PromptEncoder.from_folder(model_folder, dtype=torch_dtype).encode(PROMPT, embedded)
+    assert ours.input_ids.tolist() == theirs.token_ids
+    assert ours.embeddings is not None
+    assert torch.equal(ours.embeddings, theirs.pixel_values)
     assert ours.second_per_grid_s == theirs.second_per_grid_s
     assert torch.equal(ours.positions, theirs.positions)
 
