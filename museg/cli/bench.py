@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 from rich.console import Console
 from rich.table import Table
 
-from museg.cli import bench_learner, bench_overlap, bench_rewards, bench_step, bench_weights
+from museg.cli import bench_decode, bench_learner, bench_overlap, bench_rewards, bench_step, bench_weights
 
-BENCHES = (bench_learner, bench_overlap, bench_rewards, bench_step, bench_weights)
+BENCHES = (bench_decode, bench_learner, bench_overlap, bench_rewards, bench_step, bench_weights)
 """Each has `add_parser(benches)`, which returns its parser with `measure` set: arguments → figures by name."""
 
 
