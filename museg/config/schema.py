@@ -214,7 +214,7 @@ class LearnerConfig:
 class SyncConfig:
     backend: SyncBackend = SyncBackend.auto
     """`auto`: NCCL on CUDA, the object store on CPU."""
-    bucket_mib: int = 256
+    bucket_mib: int = 64
     """Parameters travel in buckets of about this size; never the whole model at once."""
     timeout_s: float = 600.0
 
