@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from actors.micro_batches import MicroBatcher
@@ -8,6 +10,8 @@ from museg.errors import ConfigError
 from museg.planning.operations import VideoGrid
 from museg.planning.workload import Footage
 from tests.museg.planning.material import stage_1
+
+STAGE_1 = stage_1()
 
 
 class _Group:
@@ -18,7 +22,8 @@ class _Group:
 @pytest.mark.parametrize("ranks", range(1, 15))
 @pytest.mark.parametrize("micro_batch_tokens", [1, 12_000, 20_000, 10**9])
 def test_groups_are_dealt_as_the_learner_deals_them(ranks: int, micro_batch_tokens: int) -> None:
-    work = stage_1(f"learner.ranks={ranks}", f"learner.micro_batch_tokens={micro_batch_tokens}")
+    learner = replace(STAGE_1.config.learner, ranks=ranks, micro_batch_tokens=micro_batch_tokens)
+    work = replace(STAGE_1, config=replace(STAGE_1.config, learner=learner))
     batcher: MicroBatcher[_Group] = MicroBatcher(num_items=14, num_ranks=ranks, max_tokens=micro_batch_tokens)
     groups, batches = [0] * ranks, [0] * ranks
     for _ in range(14):
@@ -49,4 +54,4 @@ def test_impossible_videos_are_refused(seconds: float, tokens: int | None, optio
 
 def test_the_longest_prompt_is_the_one_that_fills_the_pixel_budget() -> None:
     # What configs/stage_1.yaml says of its visual tokens, plus the text.
-    assert stage_1().longest_prompt == pytest.approx(3564 + 150, abs=40)
+    assert STAGE_1.longest_prompt == pytest.approx(3564 + 150, abs=40)
