@@ -110,7 +110,9 @@ def test_a_steps_record_tells_own_rewards_learned_losses_and_all_rows() -> None:
         group_stats(loss=1.0, num_tokens=30, clipped=0.4, capped=0.5),
         group_stats(loss=3.0, num_tokens=10, clipped=0.1, capped=0.1),
     ]
-    step_stats = StepStats(step=1, grad_norm=0.5, lr=1e-3, seconds=0.1)
+    step_stats = StepStats(
+        step=1, grad_norm=0.5, lr=1e-3, seconds=0.1, busy_s=(0.4,), num_micro_batches=1, num_tokens=100
+    )
     metrics = step_metrics(
         1, result, stats, step_stats, SyncStats(num_bytes=3_000_000, seconds=0.5), {"time/step_s": 2.0}
     )
