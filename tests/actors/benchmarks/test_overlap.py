@@ -11,7 +11,7 @@ SHAPE = OverlapShape(
     group_size=4,
     num_prompts=4,
     groups_at_once=1,
-    repeats=2,
+    repeats=1,
     seed=0,
     model=ModelShape(num_layers=2, num_stop_tokens=40),
 )
