@@ -95,7 +95,7 @@ def measure_on_one_core(
 
 def ratio_over_all(timings: Sequence[DecodeTimings]) -> float:
     """How many times as long the peer takes for all recordings together."""
-    return _together([timing.peer for timing in timings], [timing.ours for timing in timings])
+    return ratio(_sum([timing.peer for timing in timings]), _sum([timing.ours for timing in timings]))
 
 
 @contextmanager
@@ -109,10 +109,6 @@ def one_core() -> Iterator[None]:
     finally:
         os.sched_setaffinity(0, cores)
         torch.set_num_threads(threads)
-
-
-def _together(slow: Sequence[Timing], fast: Sequence[Timing]) -> float:
-    return ratio(_sum(slow), _sum(fast))
 
 
 def _sum(timings: Sequence[Timing]) -> Timing:
