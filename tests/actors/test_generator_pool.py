@@ -129,10 +129,10 @@ def test_weights_are_replaced_between_samplings_in_the_order_asked_for(pool: Gen
             await asyncio.sleep(0.1)
             happened.append("update ends")
 
-    async def all_at_once() -> list[set[int] | None]:
+    async def all_at_once() -> tuple[set[int], None, set[int]]:
         return await asyncio.gather(sample("before"), update(), sample("after"))
 
-    assert asyncio.run(all_at_once()) == [{0}, None, {1}]
+    assert list(asyncio.run(all_at_once())) == [{0}, None, {1}]
     assert happened == ["before", "update begins", "update ends", "after"]
 
 
