@@ -14,7 +14,6 @@ from ray.actor import ActorHandle
 from actors.cluster import within
 from actors.learner.stats import DemonstrationStats, GroupStats, StepStats
 from actors.learner_rank import LearnerRank
-from actors.micro_batches import MicroBatcher
 from actors.occupation import Occupation
 from actors.phase_start import PhaseStart
 from actors.rollouts import Rollout
@@ -23,6 +22,7 @@ from actors.supervised.lesson import Lesson
 from museg.config.schema import Config
 from museg.grpo.aggregation import StepTotals
 from museg.rollout.completions import Group
+from museg.rollout.micro_batches import MicroBatcher
 
 
 class LearnerGang:

@@ -10,8 +10,8 @@ from actors.cluster import within
 from actors.learner.stats import GroupStats, StepStats
 from actors.learner.updates import group_stats_of_step, stats_of_ranks, stats_of_step
 from actors.learner_rank import LearnerRank
-from actors.micro_batches import Item, MicroBatch, MicroBatcher
 from actors.rollouts import Rollout
+from museg.rollout.micro_batches import Item, MicroBatch, MicroBatcher
 
 Stats = TypeVar("Stats")
 

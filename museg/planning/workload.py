@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from dataclasses import dataclass
-from typing import Self
+from typing import NamedTuple, Self
 
 from museg.config.choices import DType
 from museg.config.schema import Config, VideoConfig
 from museg.errors import ConfigError
 from museg.planning.model_shape import ModelShape
 from museg.planning.operations import GroupShape, VideoGrid
+from museg.rollout.micro_batches import MicroBatch, MicroBatcher
 from museg.video.frame_sampling import TEMPORAL_PATCH, sampled_frame_indices
 from museg.video.pixel_budget import PATCH, FrameBudget, frame_size
 
@@ -19,6 +21,10 @@ TEXT_TOKENS = 150
 _FOOTAGE_FPS = 30.0
 _FOOTAGE_SIZE = (480, 640)
 """Height and width of the stored frames."""
+
+
+class _Group(NamedTuple):
+    num_tokens: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,27 +118,27 @@ class Workload:
 
     @property
     def groups_per_micro_batch(self) -> int:
-        """By the learner's rule: up to `micro_batch_tokens`, no more than a rank's even share."""
-        learner = self.config.learner
-        share = math.ceil(self.config.grpo.prompts_per_step / learner.ranks)
-        return max(1, min(learner.micro_batch_tokens // self.group.tokens, share))
+        """Of the largest micro-batch."""
+        return max(len(one.items) for one in self._micro_batches())
 
     @property
     def micro_batches_of_busiest_rank(self) -> int:
-        return math.ceil(self._micro_batches / self.config.learner.ranks)
+        return max(Counter(one.rank for one in self._micro_batches()).values())
 
     @property
     def groups_of_busiest_rank(self) -> int:
-        """Each micro-batch goes to the rank with the fewest tokens, so the first ranks get the whole ones."""
-        whole, rest = divmod(self.config.grpo.prompts_per_step, self.groups_per_micro_batch)
-        loads = [0] * self.config.learner.ranks
-        for groups in [self.groups_per_micro_batch] * whole + [rest]:
-            loads[loads.index(min(loads))] += groups
-        return max(loads)
+        groups: Counter[int] = Counter()
+        for one in self._micro_batches():
+            groups[one.rank] += len(one.items)
+        return max(groups.values())
 
-    @property
-    def _micro_batches(self) -> int:
-        return math.ceil(self.config.grpo.prompts_per_step / self.groups_per_micro_batch)
+    def _micro_batches(self) -> list[MicroBatch[_Group]]:
+        """Groups of the typical size, packed and dealt as the learner does it."""
+        learner, num_groups = self.config.learner, self.config.grpo.prompts_per_step
+        batcher: MicroBatcher[_Group] = MicroBatcher(
+            num_items=num_groups, num_ranks=learner.ranks, max_tokens=learner.micro_batch_tokens
+        )
+        return [one for _ in range(num_groups) for one in batcher.add(_Group(self.group.tokens))]
 
 
 def _num_frames(budget: FrameBudget, duration_s: float) -> int:

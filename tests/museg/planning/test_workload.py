@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from actors.micro_batches import MicroBatcher
 from museg.config.schema import VideoConfig
 from museg.errors import ConfigError
 from museg.planning.operations import VideoGrid
 from museg.planning.workload import Footage
+from museg.rollout.micro_batches import MicroBatcher
 from tests.museg.planning.material import stage_1
 
 STAGE_1 = stage_1()

@@ -34,9 +34,9 @@ class MicroBatch(Generic[Item]):
 class MicroBatcher(Generic[Item]):
     """Packs one update's items, as they come, into micro-batches and deals these to the ranks.
 
-    A micro-batch holds up to `max_tokens`, and no more items than a rank's even share, so that none stays without work;
-    an item of more tokens has one of its own. It goes to the rank that has been dealt the fewest tokens, the lowest of
-    equals.
+    A micro-batch holds up to `max_tokens`, and no more items than a rank's even share of those that are left, so that
+    the ranks finish together; an item of more tokens has one of its own. It goes to the rank that has been dealt the
+    fewest tokens, the lowest of equals.
 
         for item in items:
             for micro_batch in batcher.add(item): …
@@ -45,7 +45,6 @@ class MicroBatcher(Generic[Item]):
 
     def __init__(self, *, num_items: int, num_ranks: int, max_tokens: int) -> None:
         self._num_left = num_items
-        self._max_items = math.ceil(num_items / num_ranks)
         self._max_tokens = max_tokens
         self._open: list[Item] = []
         self._dealt = [0] * num_ranks
@@ -56,6 +55,8 @@ class MicroBatcher(Generic[Item]):
         closed = []
         if self._open and self._num_open_tokens + item.num_tokens > self._max_tokens:
             closed.append(self._close())
+        if not self._open:
+            self._max_items = math.ceil(self._num_left / len(self._dealt))
         self._open.append(item)
         self._num_left -= 1
         full = len(self._open) == self._max_items or self._num_open_tokens >= self._max_tokens

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.micro_batches import MicroBatch, MicroBatcher
+from museg.rollout.micro_batches import MicroBatch, MicroBatcher
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,9 +31,15 @@ def test_a_micro_batch_closes_when_the_next_item_would_not_fit_and_a_larger_item
     assert [sizes(one) for one in closed] == [[(0, [9])], [], [(0, [4, 3])], [], [(0, [3, 2])], []]
 
 
-def test_no_micro_batch_takes_more_than_an_even_share_of_the_items() -> None:
+def test_no_micro_batch_takes_more_than_an_even_share_of_what_is_left() -> None:
     closed = packed([3, 3, 2, 2, 1], num_ranks=2, max_tokens=1000)
-    assert [sizes(one) for one in closed] == [[], [], [(0, [3, 3, 2])], [], [(1, [2, 1])], []]
+    assert [sizes(one) for one in closed] == [[], [], [(0, [3, 3, 2])], [(1, [2])], [(1, [1])], []]
+
+
+def test_the_busiest_rank_gets_no_more_than_its_even_share_of_equal_items() -> None:
+    closed = [one for closed_by in packed([5] * 14, num_ranks=6, max_tokens=10) for one in closed_by]
+    assert [len(one.items) for one in closed] == [2, 2, 2, 2, 1, 1, 1, 1, 1, 1]
+    assert max(sum(len(one.items) for one in closed if one.rank == rank) for rank in range(6)) == 3
 
 
 def test_a_micro_batch_goes_to_the_rank_with_the_fewest_tokens_and_the_lowest_of_equals() -> None:
