@@ -37,7 +37,7 @@ def starts(config: Config, phases: list[PhaseConfig], policy: Path, reference: P
 def two_steps(gang: Gang, batch: Batch) -> tuple[list[StepStats], Weights]:
     ranks = gang.config.learner.ranks
     stats = [gang.train_step(batch, EVEN[ranks])[1] for _ in range(2)]
-    return [replace(one, seconds=0.0) for one in stats], gang.weights()
+    return [replace(one, seconds=0.0, busy_s=()) for one in stats], gang.weights()
 
 
 def live_bytes(worker: LearnerWorker) -> int:
