@@ -25,7 +25,7 @@ from actors.learner.schedule import learning_rate
 from actors.learner.stats import DemonstrationStats, DivergedError, GroupStats, StepStats
 from actors.learner.updates import OldLogprobs
 from actors.phase_start import PhaseStart
-from actors.weight_sync.buckets import NamedParameter, WeightBucket, bucketed, pack
+from actors.weight_sync.buckets import NamedParameter, WeightBucket, bucketed, pack, packed_values
 from museg.config.schema import Config
 from museg.grpo.aggregation import StepTotals
 from museg.grpo.variants import loss_settings
@@ -201,10 +201,15 @@ class LearnerWorker:
 
         All ranks run it to its end; rank 0 alone yields. Under ZeRO-3 one bucket at a time is whole, on every rank.
         """
-        for run in bucketed(self._parameters(), self.config.sync.bucket_mib * 1024**2):
+        runs = list(bucketed(self._parameters(), self.config.sync.bucket_mib * 1024**2))
+        num_values = max(map(packed_values, runs)) if self.rank == 0 else 0
+        if self.export_buffer.numel() < num_values:
+            self.export_buffer = torch.empty(num_values)
+        for run in runs:
             with self._gathered(run):
-                if self.rank == 0:
-                    yield pack(run)
+                bucket = pack(run, self.export_buffer) if self.rank == 0 else None
+            if bucket is not None:
+                yield bucket
 
     def connect_generators(self, address: str, port: int, generators: Sequence[ActorHandle], timeout_s: float) -> None:
         """Form the NCCL group through which `broadcast_weights` sends. On CUDA, once, on all ranks; not run yet."""
