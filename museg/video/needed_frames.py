@@ -10,6 +10,7 @@ import av
 import numpy as np
 import numpy.typing as npt
 from av.container import InputContainer
+from av.video.reformatter import VideoReformatter
 
 from museg.video.h264 import CodedPicture, nal_length_size, needed_pictures
 
@@ -88,7 +89,7 @@ def _decoded(container: InputContainer, needed: Sequence[bool]) -> Iterator[av.V
 
 def _picked(frames: Iterator[av.VideoFrame], wanted: Sequence[int]) -> Iterator[npt.NDArray[np.uint8]]:
     """RGB of the frames at the wanted times, ascending; one that is wanted twice comes twice."""
-    size = None
+    size, to_rgb = None, VideoReformatter()
     for pts, times in groupby(wanted):
         frame = next((frame for frame in frames if frame.pts == pts), None)
         if frame is None or frame.is_corrupt or frame.rotation or frame.interlaced_frame:
@@ -96,6 +97,9 @@ def _picked(frames: Iterator[av.VideoFrame], wanted: Sequence[int]) -> Iterator[
         size = size or (frame.height, frame.width)
         if (frame.height, frame.width) != size:
             raise UnprovenError("frames of different sizes")
-        pixels: npt.NDArray[np.uint8] = frame.to_ndarray(format="rgb24").astype(np.uint8, copy=False)
+        # A frame's own conversion would prepare its tables anew, which takes longer than small frames themselves.
+        pixels: npt.NDArray[np.uint8] = (
+            to_rgb.reformat(frame, format="rgb24", threads=1).to_ndarray().astype(np.uint8, copy=False)
+        )
         for _ in times:
             yield pixels
