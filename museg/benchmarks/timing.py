@@ -65,8 +65,16 @@ def machine(*packages: str) -> dict[str, object]:
     return {
         "machine": f"{_processor()}, {os.cpu_count()} cores",
         "threads": torch.get_num_threads(),
-        "versions": {name: importlib.metadata.version(name) for name in ("torch", "transformers", *packages)},
+        "versions": {name: _version(name) for name in ("torch", "transformers", *packages)},
     }
+
+
+def _version(package: str) -> str:
+    """Of a package or of its build for machines without a GPU, which may go by another name."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return importlib.metadata.version(f"{package}-cpu")
 
 
 def _processor() -> str:
