@@ -15,9 +15,9 @@ from transformers import Qwen2_5_VLProcessor
 from actors.cluster import ray_session, reserved_and_offered
 from actors.evaluation.evaluator import Evaluator
 from actors.progress import ProgressDisplay, show_result
-from actors.prompt_source import PromptSource
 from actors.resuming import StartingPoint, starting_point
-from actors.sampler import Sampler
+from actors.rollout.prompt_source import PromptSource
+from actors.rollout.sampler import Sampler
 from actors.stopping import StopSignal
 from actors.trainer import Trainer
 from actors.weight_sync.publisher import WeightPublisher

@@ -6,8 +6,8 @@ import statistics
 import time
 from collections.abc import Iterator, Mapping, Sequence
 
-from actors.flat_groups import Harvest
 from actors.learner.stats import DemonstrationStats, GroupStats, StepStats
+from actors.rollout.flat_groups import Harvest
 from actors.weight_sync.publisher import SyncStats
 
 

@@ -8,15 +8,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from actors.evaluation.evaluator import Evaluator
-from actors.generator_pool import GeneratorPool
-from actors.learner_gang import LearnerGang
+from actors.generation.pool import GeneratorPool
+from actors.learning.gang import LearnerGang
 from actors.occupation import Occupation
 from actors.phase_start import PhaseStart
 from actors.progress import ProgressDisplay
-from actors.prompt_source import PromptSource
 from actors.records import StepClock, rollout_rows, step_metrics
 from actors.resuming import TrainerState
-from actors.sampler import Sampler
+from actors.rollout.prompt_source import PromptSource
+from actors.rollout.sampler import Sampler
 from actors.stopping import StopSignal
 from actors.weight_sync.publisher import SyncStats, WeightPublisher
 from museg.config.phases import Phase, checkpoints_needed

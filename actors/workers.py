@@ -15,15 +15,15 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 from actors.actor_options import ActorOptions
 from actors.cluster import START_TIMEOUT_S, has_gpus, reserved_and_offered, within
 from actors.generation import GenerationWorker, generation_options
-from actors.generator_pool import GeneratorPool
+from actors.generation.pool import GeneratorPool
 from actors.learner.placement import learner_options
 from actors.learner.worker import LearnerWorker
-from actors.learner_gang import LearnerGang
+from actors.learning.gang import LearnerGang
 from actors.occupation import Occupation
 from actors.phase_start import PhaseStart
-from actors.reward import SCORING, RewardWorker
-from actors.reward_pool import RewardPool
-from actors.video_source import Embed, VideoSource
+from actors.reward.pool import RewardPool
+from actors.reward.worker import SCORING, RewardWorker
+from actors.rollout.video_source import Embed, VideoSource
 from museg.config.schema import Config
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import ray
 
 from actors.cluster import ray_session
-from actors.reward import SCORING, RewardWorker
-from actors.reward_pool import RewardPool
-from actors.video_source import VideoSource
+from actors.reward.pool import RewardPool
+from actors.reward.worker import SCORING, RewardWorker
+from actors.rollout.video_source import VideoSource
 from museg.benchmarks.decode import PeerDecoder
 from museg.benchmarks.recordings import Recording
 from museg.benchmarks.timing import Timing, side_by_side

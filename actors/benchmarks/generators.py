@@ -6,8 +6,8 @@ import statistics
 import time
 
 from actors.benchmarks.pinned_run import PinnedRun
-from actors.generator_pool import GeneratorPool
-from actors.sampler import Sampler
+from actors.generation.pool import GeneratorPool
+from actors.rollout.sampler import Sampler
 from museg.config.phases import phases_of
 
 

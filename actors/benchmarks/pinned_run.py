@@ -13,12 +13,12 @@ from transformers import Qwen2_5_VLProcessor
 
 from actors.benchmarks.cores import pin
 from actors.benchmarks.material import BenchData
-from actors.generator_pool import GeneratorPool
+from actors.generation.pool import GeneratorPool
 from actors.phase_start import PhaseStart
 from actors.progress import ProgressDisplay
-from actors.prompt_source import PromptSource
 from actors.resuming import TrainerState
-from actors.sampler import Sampler
+from actors.rollout.prompt_source import PromptSource
+from actors.rollout.sampler import Sampler
 from actors.stopping import StopSignal
 from actors.trainer import Trainer
 from actors.weight_sync.publisher import WeightPublisher

@@ -8,8 +8,8 @@ from contextlib import aclosing
 from dataclasses import dataclass
 
 from actors.generation import GenerationRequest
-from actors.generator_pool import GeneratorPool
-from actors.video_source import Decoded, VideoSource
+from actors.generation.pool import GeneratorPool
+from actors.rollout.video_source import Decoded, VideoSource
 from museg.config.choices import Template
 from museg.config.schema import Config
 from museg.data.prompts import ChatTemplated, chat_prompt

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from actors.evaluation.answering import Answerer, exam_questions
-from actors.generator_pool import GeneratorPool
-from actors.video_source import VideoSource
+from actors.generation.pool import GeneratorPool
+from actors.rollout.video_source import VideoSource
 from museg.config.schema import Config
 from museg.data.prompts import ChatTemplated
 from museg.data.samples import Sample

@@ -13,8 +13,8 @@ from transformers import Qwen2_5_VLProcessor
 from actors.cluster import ray_session, reserved_and_offered
 from actors.launch import one_line
 from actors.progress import ProgressDisplay, sft_headline, show_result
-from actors.prompt_source import PromptSource
 from actors.resuming import StartingPoint, starting_point
+from actors.rollout.prompt_source import PromptSource
 from actors.stopping import StopSignal
 from actors.supervised.trainer import SupervisedTrainer
 from actors.workers import learner_placement, start_supervised_workers

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field, replace
 
 from transformers import PreTrainedTokenizerBase
 
-from actors.learner_gang import LearnerGang
+from actors.learning.gang import LearnerGang
 from actors.progress import ProgressDisplay
-from actors.prompt_source import PromptSource
 from actors.records import StepClock, supervised_metrics
 from actors.resuming import TrainerState
+from actors.rollout.prompt_source import PromptSource
 from actors.stopping import StopSignal
 from actors.supervised.lesson import Lesson
 from museg.config.schema import Config

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Sequence
 
 from actors.evaluation.answering import PROMPTS_PER_GENERATOR, Answer, Answerer, Question
 from actors.generation import GeneratedGroup, GenerationRequest
-from actors.reward import DecodeOutcome
+from actors.reward.worker import DecodeOutcome
 from museg.config.schema import Config
 from museg.rollout.completions import Completion
 from museg.video.pixel_budget import FrameBudget

@@ -14,9 +14,9 @@ from ray.actor import ActorHandle
 from transformers import AutoTokenizer
 
 from actors.learner import GroupStats, LearnerWorker, StepStats, learner_options
-from actors.learner_gang import LearnerGang
+from actors.learning.gang import LearnerGang
 from actors.occupation import Occupation
-from actors.rollouts import Rollout
+from actors.rollout.rollouts import Rollout
 from museg.config.choices import DType
 from museg.config.schema import Config
 from museg.data.samples import Sample

@@ -14,7 +14,7 @@ import torch
 from transformers import Qwen2_5_VLForConditionalGeneration
 
 from actors.learner import LearnerWorker
-from actors.rollouts import Rollout
+from actors.rollout.rollouts import Rollout
 from museg.config.schema import Config
 from museg.grpo.aggregation import StepTotals
 from museg.grpo.losses import grpo_loss

@@ -11,11 +11,11 @@ import pytest
 import ray
 import torch
 
-from actors.flat_groups import harvest
 from actors.learner.schedule import learning_rate
 from actors.learner.stats import GroupStats, StepStats
 from actors.learner.updates import OldLogprobs
-from actors.rollouts import Rollout
+from actors.rollout.flat_groups import harvest
+from actors.rollout.rollouts import Rollout
 from museg.config.choices import Variant, ZeroVariance
 from museg.config.schema import Config
 from museg.policy.logprobs import CompletionLogprobs

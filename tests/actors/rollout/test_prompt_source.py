@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from actors.prompt_source import PromptSource
-from actors.reward import DecodeOutcome
+from actors.reward.worker import DecodeOutcome
+from actors.rollout.prompt_source import PromptSource
 from museg.config.schema import Config
 from museg.data.samples import Sample
 from museg.tiny_model.architecture import build_processor

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-from actors.rollouts import Rollout
+from actors.rollout.rollouts import Rollout
 from museg.config.choices import ZeroVariance
 from museg.config.schema import GRPOConfig
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 import ray
 from transformers import Qwen2_5_VLProcessor
 
-from actors.reward import DecodeOutcome
-from actors.video_source import VideoSource
+from actors.reward.worker import DecodeOutcome
+from actors.rollout.video_source import VideoSource
 from museg.config.phases import Phase, phase_at, phases_of
 from museg.config.schema import Config
 from museg.data.batches import batch_of_step, replacement

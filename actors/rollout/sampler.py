@@ -8,12 +8,12 @@ from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
 
-from actors.flat_groups import Harvest, harvest, surely_learned
 from actors.generation import GeneratedGroup, GenerationRequest
-from actors.generator_pool import GeneratorPool
-from actors.prompt_source import PreparedPrompt, PromptSource
-from actors.reward_pool import RewardPool
-from actors.rollouts import InOrder, Rollout, StepRollouts
+from actors.generation.pool import GeneratorPool
+from actors.reward.pool import RewardPool
+from actors.rollout.flat_groups import Harvest, harvest, surely_learned
+from actors.rollout.prompt_source import PreparedPrompt, PromptSource
+from actors.rollout.rollouts import InOrder, Rollout, StepRollouts
 from museg.config.choices import Aggregation
 from museg.config.phases import Phase
 from museg.config.schema import Config

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 
 import pytest
 
-from actors.flat_groups import Harvest, harvest
 from actors.learner.stats import GroupStats, ImportanceStats, LogprobGap, StepStats
 from actors.records import rollout_rows, step_metrics
-from actors.rollouts import Rollout
+from actors.rollout.flat_groups import Harvest, harvest
+from actors.rollout.rollouts import Rollout
 from actors.weight_sync.publisher import SyncStats
 from museg.config.choices import ZeroVariance
 from museg.config.schema import GRPOConfig

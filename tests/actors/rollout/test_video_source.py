@@ -11,9 +11,9 @@ import pytest
 import ray
 
 from actors.cluster import DeadlineError
-from actors.reward import GIB, SCORING, DecodeOutcome, RewardWorker
-from actors.reward_pool import RewardPool
-from actors.video_source import VideoSource
+from actors.reward.pool import RewardPool
+from actors.reward.worker import GIB, SCORING, DecodeOutcome, RewardWorker
+from actors.rollout.video_source import VideoSource
 from museg.config.schema import Config
 from museg.video.decoding import decode_clip
 from museg.video.pixel_budget import FrameBudget

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from itertools import permutations
 
-from actors.rollouts import InOrder
+from actors.rollout.rollouts import InOrder
 
 
 def test_items_pass_in_order_whatever_order_they_come_in() -> None:

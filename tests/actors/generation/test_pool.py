@@ -16,7 +16,7 @@ from ray.exceptions import RayTaskError
 
 from actors.cluster import DeadlineError
 from actors.generation import GeneratedGroup, GenerationRequest
-from actors.generator_pool import GeneratorPool, dealt
+from actors.generation.pool import GeneratorPool, dealt
 from museg.rollout.completions import Completion, SamplingSettings
 from tests.actors.material import noisy_clip
 

@@ -14,7 +14,7 @@ from museg.grpo.aggregation import StepTotals
 from museg.rollout.completions import Group
 
 if TYPE_CHECKING:
-    from actors.flat_groups import Harvest
+    from actors.rollout.flat_groups import Harvest
 
 T = TypeVar("T")
 

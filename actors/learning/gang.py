@@ -13,11 +13,11 @@ from ray.actor import ActorHandle
 
 from actors.cluster import within
 from actors.learner.stats import DemonstrationStats, GroupStats, StepStats
-from actors.learner_rank import LearnerRank
+from actors.learning.rank import LearnerRank
+from actors.learning.step_learning import StepLearning, Update
 from actors.occupation import Occupation
 from actors.phase_start import PhaseStart
-from actors.rollouts import Rollout
-from actors.step_learning import StepLearning, Update
+from actors.rollout.rollouts import Rollout
 from actors.supervised.lesson import Lesson
 from museg.config.schema import Config
 from museg.grpo.aggregation import StepTotals

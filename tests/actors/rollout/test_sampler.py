@@ -6,10 +6,10 @@ from collections.abc import AsyncGenerator, Sequence
 import pytest
 
 from actors.generation import GeneratedGroup, GenerationRequest
-from actors.prompt_source import PreparedPrompt
-from actors.reward import DecodeOutcome
-from actors.rollouts import StepRollouts
-from actors.sampler import Sampler
+from actors.reward.worker import DecodeOutcome
+from actors.rollout.prompt_source import PreparedPrompt
+from actors.rollout.rollouts import StepRollouts
+from actors.rollout.sampler import Sampler
 from museg.config.choices import Aggregation, ZeroVariance
 from museg.config.phases import phases_of
 from museg.config.schema import Config

@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 import ray
 
-from actors.reward import GIB, DecodeOutcome
-from actors.reward_pool import RewardPool
+from actors.reward.pool import RewardPool
+from actors.reward.worker import GIB, DecodeOutcome
 from museg.video.pixel_budget import FrameBudget
 
 Decoded = tuple[DecodeOutcome, ray.ObjectRef]

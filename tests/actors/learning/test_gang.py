@@ -10,9 +10,9 @@ import pytest
 
 from actors.cluster import DeadlineError
 from actors.learner.stats import DemonstrationStats, DivergedError, GroupStats, StepStats
-from actors.learner_gang import LearnerGang
+from actors.learning.gang import LearnerGang
 from actors.occupation import Occupation
-from actors.rollouts import Rollout
+from actors.rollout.rollouts import Rollout
 from actors.supervised.lesson import Lesson
 from museg.config.schema import Config
 from museg.data.samples import Sample

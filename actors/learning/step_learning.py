@@ -9,8 +9,8 @@ from typing import Generic, TypeVar
 from actors.cluster import within
 from actors.learner.stats import GroupStats, StepStats
 from actors.learner.updates import group_stats_of_step, stats_of_ranks, stats_of_step
-from actors.learner_rank import LearnerRank
-from actors.rollouts import Rollout
+from actors.learning.rank import LearnerRank
+from actors.rollout.rollouts import Rollout
 from museg.rollout.micro_batches import Item, MicroBatch, MicroBatcher
 
 Stats = TypeVar("Stats")

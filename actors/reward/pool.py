@@ -9,7 +9,7 @@ from ray.actor import ActorHandle
 
 from actors.cluster import within
 from actors.occupation import Occupation
-from actors.reward import DecodeOutcome
+from actors.reward.worker import DecodeOutcome
 from museg.data.samples import Sample
 from museg.rewards.scoring import RewardBreakdown
 from museg.video.clip import ClipFacts

@@ -1,0 +1,1 @@
+"""Reward workers: decode videos and score completions; all of them as one."""
