@@ -9,6 +9,7 @@ import ray
 
 from actors.generation.requests import GeneratedGroup, GenerationRequest
 from actors.weight_sync.buckets import WeightBucket
+from actors.weight_sync.segments import SharedBucket
 from museg.config.schema import Config
 from museg.errors import UserError
 
@@ -66,8 +67,8 @@ class GenerationWorker:
         """Make room for new weights. One that was begun and never finished is given up."""
         self.engine.begin_weight_update()
 
-    def load_weight_bucket(self, bucket: WeightBucket) -> int:
-        """Take a part of the new weights from the object store; its bytes."""
+    def load_weight_bucket(self, bucket: WeightBucket | SharedBucket) -> int:
+        """Take a part of the new weights from where it lies, which is free again on return; its bytes."""
         self.engine.load_weights({"bucket": bucket})
         return bucket.num_bytes
 

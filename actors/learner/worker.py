@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import socket
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,7 @@ from actors.learner.stats import DemonstrationStats, DivergedError, GroupStats, 
 from actors.learner.updates import OldLogprobs
 from actors.phase_start import PhaseStart
 from actors.weight_sync.buckets import NamedParameter, WeightBucket, bucketed, pack, packed_values
+from actors.weight_sync.segments import SegmentRing, SharedBucket
 from museg.config.schema import Config
 from museg.grpo.aggregation import StepTotals
 from museg.grpo.variants import loss_settings
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
     from museg.policy.model import PackedPolicy
 
 Clip = VideoClip | EmbeddedVideo
+Run = Sequence[NamedParameter]
 _MEND = "resume from a checkpoint with a lower learner.lr"
 
 
@@ -65,6 +68,8 @@ class LearnerWorker:
         self.reference_path: Path | None = None
         # One for all buckets: Ray has copied the last by the time that it asks for the next.
         self.export_buffer = torch.empty(0)
+        # For generators on this node.
+        self.segments: SegmentRing | None = None
         self.old_logprobs = OldLogprobs(config.grpo.updates_per_rollout)
         torch.set_num_threads(config.learner.threads)
         torch.manual_seed(config.seed)
@@ -196,18 +201,17 @@ class LearnerWorker:
             raise DivergedError(f"step {step}: the gradient's norm is {stats.grad_norm}: {_MEND}")
         return stats
 
-    def export_weights(self) -> Iterator[WeightBucket]:
+    def export_weights(self, *, within_node: bool = False) -> Iterator[WeightBucket | SharedBucket]:
         """The policy's weights under their Hugging Face names, in buckets of about `sync.bucket_mib`.
 
         All ranks run it to its end; rank 0 alone yields. Under ZeRO-3 one bucket at a time is whole, on every rank.
+        Buckets that stay `within_node` lie in memory that later ones use again: see `SharedBucket`.
         """
         runs = list(bucketed(self._parameters(), self.config.sync.bucket_mib * 1024**2))
-        num_values = max(map(packed_values, runs)) if self.rank == 0 else 0
-        if self.export_buffer.numel() < num_values:
-            self.export_buffer = torch.empty(num_values)
+        packs = self._pack_into(max(map(packed_values, runs)), within_node=within_node) if self.rank == 0 else None
         for run in runs:
             with self._gathered(run):
-                bucket = pack(run, self.export_buffer) if self.rank == 0 else None
+                bucket = packs(run) if packs is not None else None
             if bucket is not None:
                 yield bucket
 
@@ -268,6 +272,16 @@ class LearnerWorker:
 
     def _parameters(self) -> Iterator[NamedParameter]:
         yield from self.engine.module.named_parameters()
+
+    def _pack_into(self, num_values: int, *, within_node: bool) -> Callable[[Run], WeightBucket | SharedBucket]:
+        """What packs runs of at most so many values, into memory that is kept for the next export."""
+        if within_node:
+            if self.segments is None or self.segments.num_values < num_values:
+                self.segments = SegmentRing(num_values)
+            return self.segments.pack
+        if self.export_buffer.numel() < num_values:
+            self.export_buffer = torch.empty(num_values)
+        return partial(pack, buffer=self.export_buffer)
 
     def _gathered(self, run: Sequence[NamedParameter]) -> AbstractContextManager[None]:
         return gathered(self.engine, run)

@@ -1,4 +1,4 @@
-"""Weights by way of Ray's object store: bucket after bucket, each read by all generators where it lies."""
+"""Weights bucket after bucket, each read by all generators where it lies: in the node's memory, or Ray's store."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import traceback
 from collections import deque
 from collections.abc import Sequence
 
+import ray
 from ray import ObjectRef, ObjectRefGenerator
 from ray.actor import ActorHandle
 
@@ -20,19 +21,26 @@ class BucketStream:
         self._learners = list(learners)
         self._generators = list(generators)
         self._timeout_s = timeout_s
+        self._within_node: bool | None = None
 
     async def prepare(self) -> None:
-        """Nothing to connect: the object store joins all actors already."""
+        """Find out, the first time, whether learner and generators share a node's memory."""
+        if self._within_node is None:
+            asked = [actor.__ray_call__.remote(_node_of) for actor in (self._learners[0], *self._generators)]
+            nodes = await within(self._timeout_s, "learner and generators (sync.timeout_s)", all_of(asked))
+            self._within_node = len(set(nodes)) == 1
 
     async def send(self) -> int:
         """Stream all weights into generators that have begun an update; the bytes sent.
 
         While the generators load one bucket the next lies at their door and the learner makes the one after it, and
-        waits with that: three are alive at a time.
+        waits with that: three are alive at a time, `NUM_SEGMENTS`. Bucket k + 3 may take the memory of bucket k.
         """
         # Every rank takes part in gathering sharded weights; only the first has anything to say.
         buckets, *silent = (
-            learner.export_weights.options(num_returns="streaming", _generator_backpressure_num_objects=1).remote()
+            learner.export_weights.options(num_returns="streaming", _generator_backpressure_num_objects=1).remote(
+                within_node=self._within_node
+            )
             for learner in self._learners
         )
         try:
@@ -60,6 +68,10 @@ class BucketStream:
         """Bytes of a bucket, once all generators have it."""
         sizes = await within(self._timeout_s, "the generators to load weights (sync.timeout_s)", all_of(calls))
         return int(sizes[0])
+
+
+def _node_of(_actor: object) -> str:
+    return str(ray.get_runtime_context().get_node_id())
 
 
 async def _ended(stream: ObjectRefGenerator) -> None:

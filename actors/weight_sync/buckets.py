@@ -54,7 +54,7 @@ class WeightBucket:
     @property
     def num_bytes(self) -> int:
         """Of the parameters, without gaps."""
-        return sum(placement.num_values for placement in self.placements) * _BYTES_PER_VALUE
+        return bytes_of(self.placements)
 
     def parameters(self) -> Iterator[NamedParameter]:
         """The parameters where they lie, without copying; not to be written to."""
@@ -62,6 +62,11 @@ class WeightBucket:
         values = from_dlpack(self.values)
         for placement in self.placements:
             yield placement.name, values.as_strided(placement.shape, placement.strides, placement.start)
+
+
+def bytes_of(placements: Sequence[Placement]) -> int:
+    """Of the placed parameters, without the gaps between them."""
+    return sum(placement.num_values for placement in placements) * _BYTES_PER_VALUE
 
 
 def bucketed(named_parameters: Iterable[NamedParameter], bucket_bytes: int) -> Iterator[list[NamedParameter]]:

@@ -49,8 +49,10 @@ class InPlaceLoader:
 
     @torch.no_grad()
     def load(self, named_parameters: Iterable[NamedParameter]) -> None:
-        """Take some parameters. They are kept, and must not change, until all parts of their layers have come."""
+        """Take some parameters. On return none of their memory is needed any longer."""
         self._missing -= self._model.load_weights(named_parameters)
+        for layer in self._packed:
+            layer.own_parts()
 
     @torch.no_grad()
     def finish(self) -> set[str]:
@@ -71,6 +73,7 @@ class _PackedLayer:
         meta = get_layerwise_info(module).restore_metadata[0]["weight"]
         self._shape, self._dtype = meta.shape, meta.dtype
         self._parts: dict[str | int | None, torch.Tensor] = {}
+        self._owned: set[str | int | None] = set()
         self._accept_parts()
 
     @property
@@ -78,7 +81,15 @@ class _PackedLayer:
         return bool(self._parts)
 
     def begin(self) -> None:
-        self._parts.clear()
+        self._forget_parts()
+
+    def own_parts(self) -> None:
+        """Copy what has come and waits for the rest: where it lies, other weights may come to lie."""
+        for key, part in self._parts.items():
+            if key not in self._owned:
+                owned = torch.empty(part.shape[0], row_stride(part.shape[1]))[:, : part.shape[1]]
+                self._parts[key] = owned.copy_(part)
+                self._owned.add(key)
 
     def _accept_parts(self) -> None:
         """Be what vLLM calls to load the weight, which it looks up at the parameter."""
@@ -89,8 +100,12 @@ class _PackedLayer:
         self._parts[getattr(part, "shard_id", shard_id)] = part
         if sum(part.shape[0] for part in self._parts.values()) == self._shape[0]:
             parts = [self._parts[key] for key in sorted(self._parts, key=_place_in_layer)]
-            self._parts.clear()
+            self._forget_parts()
             self._pack(_joined(parts).to(self._dtype))
+
+    def _forget_parts(self) -> None:
+        self._parts.clear()
+        self._owned.clear()
 
     def _pack(self, weight: torch.Tensor) -> None:
         module = self._module

@@ -1,4 +1,4 @@
-"""The generator's end on CPU: vLLM's weight-transfer protocol over arrays that lie in Ray's object store."""
+"""The generator's end on CPU: vLLM's weight-transfer protocol over arrays in Ray's object store or shared memory."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from vllm.v1.worker.worker_base import WorkerBase
 
 from actors.weight_sync.buckets import WeightBucket
 from actors.weight_sync.in_place import InPlaceLoader
+from actors.weight_sync.segments import SegmentMap, SharedBucket
 
 BACKEND = "object_store"
 
@@ -28,11 +29,11 @@ class ObjectStoreInitInfo(WeightTransferInitInfo):
 class ObjectStoreUpdateInfo(WeightTransferUpdateInfo):
     """A piece of the new weights."""
 
-    bucket: WeightBucket
+    bucket: WeightBucket | SharedBucket
 
 
 class ObjectStoreTransferEngine(WeightTransferEngine[ObjectStoreInitInfo, ObjectStoreUpdateInfo]):
-    """Loads buckets into the model, from where they lie in the object store."""
+    """Loads buckets into the model, from where they lie."""
 
     init_info_cls = ObjectStoreInitInfo
     update_info_cls = ObjectStoreUpdateInfo
@@ -42,6 +43,10 @@ class ObjectStoreTransferEngine(WeightTransferEngine[ObjectStoreInitInfo, Object
     @cached_property
     def _loader(self) -> InPlaceLoader:
         return InPlaceLoader(self.model)
+
+    @cached_property
+    def _segments(self) -> SegmentMap:
+        return SegmentMap()
 
     def init_transfer_engine(self, init_info: ObjectStoreInitInfo) -> None:
         """No connection to open: whoever holds a bucket's reference can read it."""
@@ -56,7 +61,10 @@ class ObjectStoreTransferEngine(WeightTransferEngine[ObjectStoreInitInfo, Object
 
     def receive_weights(self, update_info: ObjectStoreUpdateInfo) -> None:
         """Load one bucket."""
-        self._loader.load(update_info.bucket.parameters())
+        bucket = update_info.bucket
+        if isinstance(bucket, SharedBucket):
+            bucket = self._segments.bucket(bucket)
+        self._loader.load(bucket.parameters())
 
     def finish_weight_update(self) -> None:
         """Note what hasn't come."""

@@ -16,8 +16,9 @@ from transformers import Qwen2_5_VLForConditionalGeneration
 
 from actors.cluster import DeadlineError
 from actors.generation import GeneratedGroup
-from actors.weight_sync.buckets import WeightBucket, bucketed, pack
+from actors.weight_sync.buckets import bucketed, packed_values
 from actors.weight_sync.publisher import SyncStats, WeightPublisher
+from actors.weight_sync.segments import SegmentRing, SharedBucket
 from museg.config.schema import SyncConfig
 from tests.actors.conftest import StartGenerator
 from tests.actors.material import largest_gap, noisy_clip, request, sampled_logprobs
@@ -41,11 +42,14 @@ class FolderLearner:
         self.stall_s = stall_s
         self.made: list[float] = []
 
-    def export_weights(self) -> Iterator[WeightBucket]:
-        for run in bucketed(self.parameters, self.bucket_bytes):
+    def export_weights(self, *, within_node: bool) -> Iterator[SharedBucket]:
+        assert within_node
+        runs = list(bucketed(self.parameters, self.bucket_bytes))
+        ring = SegmentRing(max(map(packed_values, runs)))
+        for run in runs:
             if self.rank == 0:
                 self.made.append(time.monotonic())
-                yield pack(run)
+                yield ring.pack(run)
                 # Once only.
                 time.sleep(self.stall_s)
                 self.stall_s = 0.0
@@ -60,7 +64,7 @@ class SlowGenerator:
     def begin_weight_update(self) -> None:
         self.loaded: list[float] = []
 
-    def load_weight_bucket(self, bucket: WeightBucket) -> int:
+    def load_weight_bucket(self, bucket: SharedBucket) -> int:
         time.sleep(0.02)
         self.loaded.append(time.monotonic())
         return bucket.num_bytes
