@@ -56,10 +56,10 @@ def answered_numbers(content: str) -> list[Segment] | None:
     """
     numbers = []
     for token in content.split():
-        start, _, rest = token.partition("-")
+        parts = token.split("-", 2)
         try:
-            numbers.append((float(start), float(rest.partition("-")[0])))
-        except ValueError:
+            numbers.append((float(parts[0]), float(parts[1])))
+        except (ValueError, IndexError):
             return None
     return numbers
 

@@ -27,6 +27,8 @@ def global_iou(predicted: Sequence[Segment], annotated: Sequence[Segment], epsil
 
 def merged_segments(segments: Sequence[Segment]) -> list[Segment]:
     """The union as disjoint segments by start; touching ones become one."""
+    if len(segments) < 2:
+        return list(segments)
     merged: list[Segment] = []
     for start, end in sorted(segments):
         if merged and start <= merged[-1][1]:

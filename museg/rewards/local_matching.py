@@ -27,7 +27,9 @@ def local_matching(
             predicted, annotated = sorted(predicted), sorted(annotated)
         pairs = zip(predicted, annotated, strict=False)
         scores = [(1 + generalized_iou(answered, right)) / 2 for answered, right in pairs]
-    return min(1.0, sum(scores) / max(len(predicted) + num_worthless, len(annotated), 1))
+    num_answered, num_annotated = len(predicted) + num_worthless, len(annotated)
+    mean = sum(scores) / ((num_answered if num_answered > num_annotated else num_annotated) or 1)
+    return mean if mean < 1.0 else 1.0
 
 
 def best_scores(predicted: Sequence[Segment], annotated: Sequence[Segment]) -> list[float]:

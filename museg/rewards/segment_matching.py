@@ -65,7 +65,7 @@ def _sides(predicted: Sequence[Segment], annotated: Sequence[Segment], end_s: fl
 def _global_score(sides: Sides, rules: RewardRules) -> float:
     predicted, annotated, outside = sides
     score = global_f1 if rules.global_score is GlobalScore.f1 else global_iou
-    value = score([*predicted, *outside], annotated, rules.epsilon)
+    value = score([*predicted, *outside] if outside else predicted, annotated, rules.epsilon)
     return min(value, _bound(sides)) if rules.merge_annotated else value
 
 
