@@ -16,7 +16,8 @@ from transformers import Qwen2_5_VLForConditionalGeneration
 
 from actors.cluster import DeadlineError
 from actors.generation import GeneratedGroup
-from actors.weight_sync.buckets import bucketed, packed_values
+from actors.weight_sync.bucket_stream import BucketStream
+from actors.weight_sync.buckets import WeightBucket, bucketed, pack, packed_values
 from actors.weight_sync.publisher import SyncStats, WeightPublisher
 from actors.weight_sync.segments import SegmentRing, SharedBucket
 from museg.config.schema import SyncConfig
@@ -42,14 +43,13 @@ class FolderLearner:
         self.stall_s = stall_s
         self.made: list[float] = []
 
-    def export_weights(self, *, within_node: bool) -> Iterator[SharedBucket]:
-        assert within_node
+    def export_weights(self, *, within_node: bool) -> Iterator[SharedBucket | WeightBucket]:
         runs = list(bucketed(self.parameters, self.bucket_bytes))
         ring = SegmentRing(max(map(packed_values, runs)))
         for run in runs:
             if self.rank == 0:
                 self.made.append(time.monotonic())
-                yield ring.pack(run)
+                yield ring.pack(run) if within_node else pack(run)
                 # Once only.
                 time.sleep(self.stall_s)
                 self.stall_s = 0.0
@@ -85,11 +85,13 @@ class Stage:
     old: Path
     new: Path
 
-    def publish(self, version: int, *, timeout_s: float = 120.0) -> SyncStats:
+    def publish(self, version: int, *, timeout_s: float = 120.0, as_if_on_other_nodes: bool = False) -> SyncStats:
         async def run() -> SyncStats:
-            return await WeightPublisher(self.learners, self.generators, SyncConfig(timeout_s=timeout_s)).publish(
-                version
-            )
+            publisher = WeightPublisher(self.learners, self.generators, SyncConfig(timeout_s=timeout_s))
+            if as_if_on_other_nodes:
+                assert isinstance(publisher._route, BucketStream)
+                publisher._route._within_node = False
+            return await publisher.publish(version)
 
         return asyncio.run(run())
 
@@ -120,10 +122,13 @@ def stage(request: pytest.FixtureRequest, start_generator: StartGenerator, model
         ray.kill(actor)
 
 
-def test_every_generator_holds_the_new_weights_and_nothing_of_the_old(stage: Stage) -> None:
+@pytest.mark.parametrize("as_if_on_other_nodes", [False, True], ids=["shared-memory", "object-store"])
+def test_every_generator_holds_the_new_weights_and_nothing_of_the_old(stage: Stage, as_if_on_other_nodes: bool) -> None:
+    stage.take(stage.old)
+    stage.publish(0)
     before = stage.samples()
     stage.take(stage.new)
-    stage.publish(1)
+    stage.publish(1, as_if_on_other_nodes=as_if_on_other_nodes)
     assert stage.versions() == [1] * len(stage.generators)
     for group, old in zip(stage.samples(), before, strict=True):
         # The prompt is the same as before: a stale cache of any kind would show.
@@ -133,7 +138,7 @@ def test_every_generator_holds_the_new_weights_and_nothing_of_the_old(stage: Sta
         assert {completion.weights_version for completion in old.completions} == {0}
 
     stage.take(stage.old)
-    stage.publish(2)
+    stage.publish(2, as_if_on_other_nodes=as_if_on_other_nodes)
     for group, old in zip(stage.samples(), before, strict=True):
         assert [completion.token_ids for completion in group.completions] == [c.token_ids for c in old.completions]
         assert sampled_logprobs([group]) == sampled_logprobs([old])
