@@ -5,7 +5,7 @@ STACK ?=
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup quickstart test lint types clean
+.PHONY: bench help setup quickstart test lint types clean
 
 help: ## What can be made
 	@grep -hE '^[a-z-]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -21,6 +21,9 @@ quickstart: setup ## Train a tiny Qwen2.5-VL on real videos, into runs/quickstar
 
 test: lint types ## Lint, types and all tests (ARGS="-m 'not slow'" for the quick ones)
 	@$(PYTHON) -m pytest $(ARGS)
+
+bench: setup ## All benches of docs/performance.md, one after the other (about 15 minutes; leave the machine alone)
+	@for bench in learner decode weights rewards overlap step; do $(PYTHON) -m museg bench $$bench || exit; done
 
 lint: setup ## Style and likely mistakes
 	@$(PYTHON) -m ruff check .

@@ -189,3 +189,8 @@ def _completion(token_ids: list[int]) -> Completion:
         finish_reason="stop",
         weights_version=0,
     )
+
+
+def largest_difference(some: Weights, other: Weights) -> float:
+    assert some.keys() == other.keys()
+    return max(float(np.abs(some[name] - other[name]).max()) for name in some)

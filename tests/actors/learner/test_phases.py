@@ -15,8 +15,8 @@ from actors.learner import LearnerWorker, StepStats
 from actors.phase_start import PhaseStart
 from museg.config.phases import phases_of
 from museg.config.schema import Config, PhaseConfig
-from tests.actors.learner.conftest import Batch, Gang, Weights
-from tests.actors.learner.test_worker import EVEN, largest_difference
+from tests.actors.learner.conftest import Batch, Gang, Weights, largest_difference
+from tests.actors.learner.test_worker import EVEN
 
 pytestmark = pytest.mark.slow
 

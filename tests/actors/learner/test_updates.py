@@ -20,9 +20,8 @@ from museg.config.choices import Variant, ZeroVariance
 from museg.config.schema import Config
 from museg.policy.logprobs import CompletionLogprobs
 from museg.rollout.completions import Group
-from tests.actors.learner.conftest import Batch, Gang, Weights, driven, learn
+from tests.actors.learner.conftest import Batch, Gang, Weights, driven, largest_difference, learn
 from tests.actors.learner.plain import PlainLearner
-from tests.actors.learner.test_worker import largest_difference
 
 CAP, LOW, HIGH = 1.2, 0.02, 0.03
 

@@ -18,7 +18,7 @@ from museg.errors import ModelError
 from museg.grpo.aggregation import StepTotals
 from museg.grpo.losses import grpo_loss
 from museg.grpo.variants import loss_settings
-from tests.actors.learner.conftest import Batch, Gang, Shares, Weights, at_start, running_from
+from tests.actors.learner.conftest import Batch, Gang, Shares, Weights, at_start, largest_difference, running_from
 from tests.actors.learner.plain import PlainLearner
 
 pytestmark = pytest.mark.slow
@@ -93,11 +93,6 @@ def running_gang(
 @pytest.fixture
 def gang(running_gang: tuple[Gang, Path]) -> Gang:
     return at_start(*running_gang)
-
-
-def largest_difference(some: Weights, other: Weights) -> float:
-    assert list(some) == list(other)
-    return max(float(np.abs(some[name] - other[name]).max()) for name in some)
 
 
 def test_three_steps_give_the_weights_of_a_plain_torch_loop(gang: Gang, batch: Batch, plain_run: PlainRun) -> None:
