@@ -70,7 +70,7 @@ def test_a_run_that_fits_warns_of_nothing() -> None:
         ([], {"tokens": 512}, "context: completions of 512 tokens are cut at 362", "raise it"),
         (["generation.gpu_memory_utilization=0.2"], {}, "KV cache: 0.0 GB are left", "gpu_memory_utilization (is 0.2)"),
         (["generation.gpu_memory_utilization=0.261"], {}, "KV cache: 0.3 GB hold less than one group", "max_tokens"),
-        (["learner.ranks=6"], {}, "balance: of 14 groups in micro-batches of 2, the busiest of 6 ranks learns 4", ""),
+        (["learner.ranks=6"], {}, "balance: of 14 groups the busiest of 6 ranks learns 3", ""),
         (["reward.workers=1"], {"gpu": "b200", "tokens": 1}, "videos: decoding a step's takes 3.6 s", "raise it to"),
     ],
 )
