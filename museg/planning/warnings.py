@@ -89,8 +89,8 @@ def _balance(plan: RunPlan) -> Iterator[str]:
     prompts, ranks = config.grpo.prompts_per_step, config.learner.ranks
     if work.groups_of_busiest_rank > _UNEVEN * prompts / ranks:
         yield (
-            f"balance: of {prompts} groups the busiest of {ranks} ranks learns {work.groups_of_busiest_rank} and the mean "
-            f"is {prompts / ranks:.1f}: make grpo.prompts_per_step a multiple of {ranks}, or change learner.ranks"
+            f"balance: of {prompts} groups the busiest of {ranks} ranks learns {work.groups_of_busiest_rank} and the "
+            f"mean is {prompts / ranks:.1f}: make grpo.prompts_per_step a multiple of {ranks}, or change learner.ranks"
         )
     if step.videos >= step.seconds:
         most = math.ceil(step.videos * config.reward.workers / max(step.generator.total, step.learner.total))
