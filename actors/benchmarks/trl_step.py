@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
 from datasets import Dataset
 from datasets.utils import logging as datasets_logging
 from PIL import Image
@@ -18,6 +17,7 @@ from transformers.utils import logging as transformers_logging
 from trl import GRPOConfig, GRPOTrainer
 
 from actors.benchmarks.material import NUM_GRIDS, BenchData, filled
+from museg.benchmarks.timing import torch_threads
 from museg.config.schema import Config
 from museg.data.prompts import question
 from museg.data.samples import Sample
@@ -85,7 +85,7 @@ def trl_steps(
     can't take new weights on a CPU), and learns group by group.
     """
     measured = TRLSteps()
-    with _torch_threads(threads), _quiet():
+    with torch_threads(threads), _quiet():
         trainer = _TimedTrainer(
             measured,
             model=config.model.path,
@@ -166,16 +166,6 @@ def _timed(seconds: list[float]) -> Iterator[None]:
     started = time.perf_counter()
     yield
     seconds.append(time.perf_counter() - started)
-
-
-@contextlib.contextmanager
-def _torch_threads(count: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 @contextlib.contextmanager

@@ -86,11 +86,6 @@ class StepRollouts:
     def put(self, rollout: Rollout) -> None:
         self._coming.put_nowait(rollout)
 
-    def abandon(self) -> None:
-        """Stop filling it; nobody will take the rollouts."""
-        if self._sampling is not None:
-            self._sampling.cancel()
-
     def generated(self) -> None:
         """Note that everything has been sampled for now."""
         self.generated_at_s = time.perf_counter()

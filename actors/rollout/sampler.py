@@ -43,6 +43,7 @@ class Sampler:
         self.reward_workers = reward_workers
         self._steps: dict[int, StepRollouts] = {}
         self._last: asyncio.Task[Harvest] | None = None
+        self._running: set[asyncio.Task[Harvest]] = set()
 
     def sample(self, step: int, phase: Phase) -> None:
         """Sample a step of the phase, after those asked for before; asked again it does nothing."""
@@ -50,6 +51,8 @@ class Sampler:
             return
         rollouts = self._steps[step] = StepRollouts()
         self._last = asyncio.create_task(self._sample(step, phase, rollouts, after=self._last))
+        self._running.add(self._last)
+        self._last.add_done_callback(self._running.discard)
         rollouts.fed_by(self._last)
 
     def take(self, step: int) -> StepRollouts:
@@ -58,10 +61,8 @@ class Sampler:
 
     def close(self) -> None:
         """Give up what is still being sampled."""
-        for rollouts in self._steps.values():
-            rollouts.abandon()
-        if self._last is not None:
-            self._last.cancel()
+        for sampling in self._running:
+            sampling.cancel()
 
     async def _sample(
         self, step: int, phase: Phase, rollouts: StepRollouts, after: asyncio.Task[Harvest] | None

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from statistics import median
@@ -16,7 +15,7 @@ from museg.benchmarks.learner.memory import measure_memory
 from museg.benchmarks.learner.models import build_policy, plain_twin
 from museg.benchmarks.learner.trl_way import TRLWay
 from museg.benchmarks.learner.ways import learner_step, repeated_prompt, shared_prompt
-from museg.benchmarks.timing import Timing, machine, ratio, side_by_side
+from museg.benchmarks.timing import Timing, machine, ratio, side_by_side, torch_threads
 from museg.planning.operations import learner_limit
 from museg.policy.model import PackedPolicy
 
@@ -46,7 +45,7 @@ def measure_learner(work: LearnerWork, *, repeats: int, table: bool, memory: boo
     }
     if memory:
         figures.update(measure_memory(work))
-    with _threads(work.threads):
+    with torch_threads(work.threads):
         policy = build_policy(work)
         figures["parameters_m"] = sum(parameter.numel() for parameter in policy.parameters()) / 1e6
         figures.update(_compared(policy, work, repeats=repeats, trl=trl))
@@ -135,13 +134,3 @@ def _limit(work: LearnerWork) -> float:
         video=work.video,
         gradient_checkpointing=work.gradient_checkpointing,
     )
-
-
-@contextmanager
-def _threads(number: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(number)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
