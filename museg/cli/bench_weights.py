@@ -15,8 +15,8 @@ def add_parser(benches: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     parser = benches.add_parser(
         "weights",
         help="one publication of the weights, beside a copy of their bytes in memory",
-        description="Publish a random float32 Qwen2.5-VL from a learner's rank to vLLM engines, through memory that they "
-        "share, and copy as many bytes from one warm piece of memory to another by one thread, in turn. "
+        description="Publish a random float32 Qwen2.5-VL from a learner's rank to vLLM engines, through memory that "
+        "they share, and copy as many bytes from one warm piece of memory to another by one thread, in turn. "
         "ratio_vs_memcpy is the median of their ratios; logprob_gap compares a generator after the last publication "
         "with the learner.",
         epilog="example: museg bench weights --generators 2 --json",
