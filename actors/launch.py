@@ -138,7 +138,7 @@ def _trainer(
         sampler=Sampler(config, prompts, workers.generators, workers.reward_workers),
         generators=workers.generators,
         learner=workers.learner,
-        weights=WeightPublisher(workers.learner.ranks, workers.generators.workers, config.sync),
+        weights=WeightPublisher(workers.learner.seats, workers.generators.seats, config.sync),
         evaluator=evaluator if inputs.evaluation else None,
         occupation=workers.occupation,
         progress=progress,

@@ -16,7 +16,15 @@ from museg.config.schema import Config
 from museg.errors import ConfigError
 from museg.runs.directory import STEP_FOLDER, RunDirectory
 
-FREE_TO_CHANGE = ("resume", "run.root", "checkpoint.", "pipeline.prefetch_steps")
+FREE_TO_CHANGE = (
+    "resume",
+    "run.root",
+    "checkpoint.",
+    "recovery.",
+    "guards.",
+    "pipeline.prefetch_steps",
+    "video.decode_",
+)
 FREE_ENDINGS = (".workers", ".cpus", ".threads", ".timeout_s", ".kv_cache_gib", ".gpu_memory_utilization")
 
 

@@ -7,13 +7,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-import ray
 from ray.actor import ActorHandle
 from ray.util.placement_group import PlacementGroup, placement_group, remove_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from actors.actor_options import ActorOptions
-from actors.cluster import START_TIMEOUT_S, has_gpus, reserved_and_offered, within
+from actors.cluster import has_gpus, reserved_and_offered, within
+from actors.faults.budget import RestartBudget
+from actors.faults.seat import Seat
+from actors.faults.watched import as_actor
 from actors.generation import GenerationWorker, generation_options
 from actors.generation.pool import GeneratorPool
 from actors.learner.placement import learner_options
@@ -37,6 +39,8 @@ class InferenceWorkers:
     """Clips that the reward workers decode, each once."""
     occupation: Occupation
     """How busy all of them are."""
+    budget: RestartBudget
+    """How often they may be replaced."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,29 +69,35 @@ def learner_placement(config: Config) -> Iterator[PlacementGroup]:
         remove_placement_group(group)
 
 
-async def start_workers(config: Config, placement: PlacementGroup, start: PhaseStart) -> Workers:
+async def start_workers(
+    config: Config, placement: PlacementGroup, start: PhaseStart, budget: RestartBudget | None = None
+) -> Workers:
     """Create all actors side by side and wait until each has loaded its engine, the learner for the phase of `start`.
 
     Raises:
         DeadlineError: the cluster didn't give the resources in time.
     """
-    occupation = Occupation()
-    learner = await _placed_learner(config, placement, occupation)
+    occupation, budget = Occupation(), budget or RestartBudget(config.recovery)
+    learner = await _placed_learner(config, placement, occupation, budget)
     embed = learner.embed if config.policy.freeze_vision else None
     inference, _ = await asyncio.gather(
-        start_inference_workers(config, occupation, embed), _connected(config, learner, start)
+        start_inference_workers(config, occupation, embed, budget), _connected(config, learner, start)
     )
     return Workers(
         generators=inference.generators,
         reward_workers=inference.reward_workers,
         videos=inference.videos,
         occupation=occupation,
+        budget=budget,
         learner=learner,
     )
 
 
 async def start_inference_workers(
-    config: Config, occupation: Occupation | None = None, embed: Embed | None = None
+    config: Config,
+    occupation: Occupation | None = None,
+    embed: Embed | None = None,
+    budget: RestartBudget | None = None,
 ) -> InferenceWorkers:
     """The generators, each with its engine loaded, and the reward workers: enough to evaluate.
 
@@ -96,32 +106,35 @@ async def start_inference_workers(
     Raises:
         DeadlineError: the cluster didn't give the resources in time.
     """
-    generators = [_generator(config, rank) for rank in range(config.generation.workers)]
-    rewards = [_reward_worker(config, rank) for rank in range(config.reward.workers)]
+    occupation, budget = occupation or Occupation(), budget or RestartBudget(config.recovery)
+    generators = [_generator_seat(config, rank, budget) for rank in range(config.generation.workers)]
+    rewards = [_reward_seat(config, rank, budget) for rank in range(config.reward.workers)]
     await within(
-        START_TIMEOUT_S,
+        config.recovery.start_timeout_s,
         f"the generators' start ({reserved_and_offered(config)})",
-        asyncio.gather(*(generator.ready.remote() for generator in generators)),
+        asyncio.gather(*(seat.filled() for seat in generators)),
     )
-    occupation = occupation or Occupation()
     reward_workers = RewardPool(rewards, config.reward.timeout_s, occupation)
     return InferenceWorkers(
         generators=GeneratorPool(generators, config.generation.timeout_s, occupation),
         reward_workers=reward_workers,
         videos=VideoSource(reward_workers, cache_gib=config.video.cache_gib, embed=embed),
         occupation=occupation,
+        budget=budget,
     )
 
 
-async def start_supervised_workers(config: Config, placement: PlacementGroup) -> SupervisedWorkers:
+async def start_supervised_workers(
+    config: Config, placement: PlacementGroup, budget: RestartBudget | None = None
+) -> SupervisedWorkers:
     """The reward workers, which decode, and the learner with its engine loaded; no generators.
 
     Raises:
         DeadlineError: the cluster didn't give the resources in time.
     """
-    occupation = Occupation()
-    learner = await _placed_learner(config, placement, occupation)
-    rewards = [_reward_worker(config, rank) for rank in range(config.reward.workers)]
+    occupation, budget = Occupation(), budget or RestartBudget(config.recovery)
+    learner = await _placed_learner(config, placement, occupation, budget)
+    rewards = [_reward_seat(config, rank, budget) for rank in range(config.reward.workers)]
     await _connected(config, learner, PhaseStart.of_run(config))
     videos = VideoSource(
         RewardPool(rewards, config.reward.timeout_s, occupation),
@@ -131,34 +144,62 @@ async def start_supervised_workers(config: Config, placement: PlacementGroup) ->
     return SupervisedWorkers(videos=videos, learner=learner)
 
 
-async def _placed_learner(config: Config, placement: PlacementGroup, occupation: Occupation) -> LearnerGang:
+async def _placed_learner(
+    config: Config, placement: PlacementGroup, occupation: Occupation, budget: RestartBudget
+) -> LearnerGang:
     """The learner's ranks, once the cluster has a place for all of them; nobody else is started before."""
     share = reserved_and_offered(config)
-    await within(START_TIMEOUT_S, f"a place for the learner ranks ({share})", placement.ready())
-    ranks = [_learner(config, rank, placement) for rank in range(config.learner.ranks)]
+    await within(config.recovery.start_timeout_s, f"a place for the learner ranks ({share})", placement.ready())
+    ranks = [_learner_seat(config, rank, placement, budget) for rank in range(config.learner.ranks)]
     return LearnerGang(ranks, config, occupation)
 
 
 async def _connected(config: Config, learner: LearnerGang, start: PhaseStart) -> None:
-    await within(START_TIMEOUT_S, f"the learner's start ({reserved_and_offered(config)})", learner.connect(start))
+    share = reserved_and_offered(config)
+    await within(config.recovery.start_timeout_s, f"the learner's start ({share})", learner.connect(start))
 
 
-def _learner(config: Config, rank: int, placement: PlacementGroup) -> ActorHandle:
+def _learner_seat(config: Config, rank: int, placement: PlacementGroup, budget: RestartBudget) -> Seat:
+    """Its actor is ready once it exists: the ranks connect together."""
     strategy = PlacementGroupSchedulingStrategy(placement_group=placement, placement_group_bundle_index=rank)
     options = learner_options(config, rank, config.run.name)
-    return ray.remote(LearnerWorker).options(**options, scheduling_strategy=strategy).remote(config, rank)
+
+    def start() -> ActorHandle:
+        worker = as_actor(LearnerWorker)
+        return worker.options(**options, scheduling_strategy=strategy).remote(config, rank)
+
+    async def ready(actor: ActorHandle) -> None:
+        await actor.whereabouts.remote()
+
+    return Seat(f"learner-{rank}", start, ready, budget, start_timeout_s=config.recovery.start_timeout_s)
 
 
-def _generator(config: Config, rank: int) -> ActorHandle:
+def _generator_seat(config: Config, rank: int, budget: RestartBudget) -> Seat:
+    """Its actor is ready once its engine is loaded, with the weights of `model.path`."""
     options = generation_options(config, rank, config.run.name)
-    return ray.remote(GenerationWorker).options(**options).remote(config, rank)
+
+    def start() -> ActorHandle:
+        return as_actor(GenerationWorker).options(**options).remote(config, rank)
+
+    async def ready(actor: ActorHandle) -> None:
+        await actor.ready.remote()
+
+    return Seat(f"generation-{rank}", start, ready, budget, start_timeout_s=config.recovery.start_timeout_s)
 
 
-def _reward_worker(config: Config, rank: int) -> ActorHandle:
+def _reward_seat(config: Config, rank: int, budget: RestartBudget) -> Seat:
     options = ActorOptions(
         name=f"museg/{config.run.name}/reward-{rank}",
         num_cpus=config.reward.cpus,
         num_gpus=0.0,
         runtime_env={"env_vars": {"OMP_NUM_THREADS": "1"}},
     )
-    return ray.remote(concurrency_groups={SCORING: 1})(RewardWorker).options(**options).remote(config, rank)
+
+    def start() -> ActorHandle:
+        worker = as_actor(RewardWorker, SCORING)
+        return worker.options(**options).remote(config, rank)
+
+    async def ready(actor: ActorHandle) -> None:
+        await actor.whereabouts.remote()
+
+    return Seat(f"reward-{rank}", start, ready, budget, start_timeout_s=config.recovery.start_timeout_s)

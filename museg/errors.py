@@ -25,3 +25,7 @@ class VideoError(UserError):
 
 class ModelError(UserError):
     """A model folder that isn't one, or a prompt that the model can't hold."""
+
+
+class FaultError(UserError):
+    """Infrastructure failed more often than the run may get over; submitted again, it goes on."""

@@ -11,6 +11,8 @@ from pathlib import Path
 import ray
 
 from actors.cluster import ray_session
+from actors.faults.seat import Seat
+from actors.faults.watched import as_actor
 from actors.reward.pool import RewardPool
 from actors.reward.worker import SCORING, RewardWorker
 from actors.rollout.video_source import VideoSource
@@ -106,11 +108,11 @@ def _config(folder: Path, num_workers: int, cache_dir: Path | None) -> Config:
 def _source(config: Config, reward_workers: RewardPool | None = None) -> VideoSource:
     """A cache that holds nothing yet, in front of workers of its own where none are given."""
     if reward_workers is None:
-        worker = ray.remote(concurrency_groups={SCORING: 1})(RewardWorker).options(
+        worker = as_actor(RewardWorker, SCORING).options(
             num_cpus=0.5, runtime_env={"env_vars": {"OMP_NUM_THREADS": "1"}}
         )
         workers = [worker.remote(config, rank) for rank in range(config.reward.workers)]
-        reward_workers = RewardPool(workers, config.reward.timeout_s)
+        reward_workers = RewardPool([Seat.of(worker) for worker in workers], config.reward.timeout_s)
     return VideoSource(reward_workers, cache_gib=config.video.cache_gib)
 
 

@@ -53,8 +53,8 @@ class PinnedRun:
         cores: Sequence[int],
     ) -> Self:
         workers = await start_workers(config, placement, PhaseStart.of_run(config))
-        first, second = workers.generators.workers
-        pin(second, cores[1])
+        first, second = workers.generators.seats
+        pin(second.actor, cores[1])
         return cls(
             config=config,
             data=data,
@@ -62,8 +62,8 @@ class PinnedRun:
             workers=workers,
             one=GeneratorPool([first], config.generation.timeout_s, workers.occupation),
             both=workers.generators,
-            generator_pid=pin(first, cores[0]),
-            learner_pid=pin(workers.learner.ranks[0], cores[1]),
+            generator_pid=pin(first.actor, cores[0]),
+            learner_pid=pin(workers.learner.seats[0].actor, cores[1]),
         )
 
     def prompts(self) -> PromptSource:
@@ -79,7 +79,7 @@ class PinnedRun:
         prompts.close()
 
     def publisher(self, pool: GeneratorPool) -> WeightPublisher:
-        return WeightPublisher(self.workers.learner.ranks, pool.workers, self.config.sync)
+        return WeightPublisher(self.workers.learner.seats, pool.seats, self.config.sync)
 
     def trainer(self, pipeline: PipelineConfig) -> Trainer:
         """The run's own trainer with the first generator, in the order that `pipeline` gives a step."""

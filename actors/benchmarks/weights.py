@@ -17,6 +17,8 @@ from transformers import GenerationConfig as TextGenerationConfig
 from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
 from actors.cluster import ray_session
+from actors.faults.seat import Seat
+from actors.faults.watched import as_actor
 from actors.generation import GeneratedGroup, GenerationRequest, GenerationWorker, generation_options
 from actors.learner.placement import learner_options
 from actors.learner.worker import LearnerWorker
@@ -68,7 +70,7 @@ def measure_sync(shape: SyncShape, work: Path) -> dict[str, object]:
     held, published = (_model_folder(work / str(age), shape, seed=shape.seed + age) for age in (0, 1))
     config = _config(shape, published)
     with ray_session(config), _actors(config, held) as (learner, generators):
-        publisher = WeightPublisher([learner], generators, config.sync)
+        publisher = WeightPublisher([Seat.of(learner)], [Seat.of(generator) for generator in generators], config.sync)
         stats: list[SyncStats] = []
 
         def sync() -> None:
@@ -104,10 +106,10 @@ def _config(shape: SyncShape, model: Path) -> Config:
 @contextmanager
 def _actors(config: Config, held: Path) -> Iterator[tuple[ActorHandle, list[ActorHandle]]]:
     """A connected learner with the configuration's model, and generators that start with another."""
-    learner = ray.remote(LearnerWorker).options(**learner_options(config, 0, config.run.name)).remote(config, 0)
+    learner = as_actor(LearnerWorker).options(**learner_options(config, 0, config.run.name)).remote(config, 0)
     of_generators = Config(**{**vars(config), "model": ModelConfig(path=str(held), dtype=DType.float32)})
     generators = [
-        ray.remote(GenerationWorker)
+        as_actor(GenerationWorker)
         .options(**generation_options(of_generators, rank, config.run.name))
         .remote(of_generators, rank)
         for rank in range(config.generation.workers)

@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-from ray.actor import ActorHandle
 from ray.exceptions import RayError
 
 from actors.cluster import within
+from actors.faults.seat import Seat
 from actors.generation import GeneratedGroup, GenerationRequest
 from actors.occupation import Occupation
 
@@ -25,8 +25,8 @@ class GeneratorPool:
     Sampling and updating exclude each other, in the order in which they are asked for.
     """
 
-    def __init__(self, workers: Sequence[ActorHandle], timeout_s: float, occupation: Occupation | None = None) -> None:
-        self.workers = list(workers)
+    def __init__(self, seats: Sequence[Seat], timeout_s: float, occupation: Occupation | None = None) -> None:
+        self.seats = list(seats)
         self.timeout_s = timeout_s
         self.occupation = occupation or Occupation()
         self._in_use = asyncio.Lock()
@@ -42,7 +42,7 @@ class GeneratorPool:
             finished: asyncio.Queue[GeneratedGroup | RayError] = asyncio.Queue()
             streams = [
                 asyncio.create_task(self._drain(rank, own, finished))
-                for rank, own in enumerate(dealt(requests, len(self.workers)))
+                for rank, own in enumerate(dealt(requests, len(self.seats)))
             ]
             try:
                 for _ in requests:
@@ -69,7 +69,7 @@ class GeneratorPool:
             return
         try:
             with self.occupation.of(f"generation-{rank}"):
-                async for ref in self.workers[rank].generate.options(num_returns="streaming").remote(requests):
+                async for ref in self.seats[rank].actor.generate.options(num_returns="streaming").remote(requests):
                     await finished.put(await ref)
         except RayError as error:
             await finished.put(error)

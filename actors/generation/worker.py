@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import ray
 
+from actors.faults.watched import Watched
 from actors.generation.requests import GeneratedGroup, GenerationRequest
 from actors.weight_sync.buckets import WeightBucket
 from actors.weight_sync.segments import SharedBucket
@@ -14,10 +15,10 @@ from museg.config.schema import Config
 from museg.errors import UserError
 
 
-class GenerationWorker:
+class GenerationWorker(Watched):
     """Samples completions with the weights that it was last given.
 
-        worker = ray.remote(GenerationWorker).options(**generation_options(config, rank, run)).remote(config, rank)
+        worker = as_actor(GenerationWorker).options(**generation_options(config, rank, run)).remote(config, rank)
         for group in worker.generate.options(num_returns="streaming").remote(requests): ...
 
         worker.begin_weight_update.remote()

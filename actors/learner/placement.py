@@ -22,7 +22,7 @@ def learner_env(config: Config) -> dict[str, str]:
 def learner_options(config: Config, rank: int, run: str) -> ActorOptions:
     """Options of one rank:
 
-    ray.remote(LearnerWorker).options(**learner_options(config, rank, run)).remote(config, rank)
+    as_actor(LearnerWorker).options(**learner_options(config, rank, run)).remote(config, rank)
     """
     return ActorOptions(
         name=f"museg/{run}/learner-{rank}",

@@ -16,6 +16,7 @@ import torch
 from ray.actor import ActorHandle
 from ray.util import get_node_ip_address
 
+from actors.faults.watched import Watched
 from actors.learner.accumulator import Accumulator
 from actors.learner.checkpoint import gathered, load_state, save_hf, save_state
 from actors.learner.demonstration_losses import demonstration_losses
@@ -47,7 +48,7 @@ Run = Sequence[NamedParameter]
 _MEND = "resume from a checkpoint with a lower learner.lr"
 
 
-class LearnerWorker:
+class LearnerWorker(Watched):
     """One rank of a DeepSpeed engine that trains the policy by GRPO or on demonstrations, as a Ray actor.
 
     Everything but `rendezvous_address` and `embed` is collective: the trainer calls it on all ranks, in the same order.

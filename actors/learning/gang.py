@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import ray
-from ray.actor import ActorHandle
 
 from actors.cluster import within
+from actors.faults.seat import Seat
 from actors.learner.stats import DemonstrationStats, GroupStats, StepStats
 from actors.learning.rank import LearnerRank
 from actors.learning.step_learning import StepLearning, Update
@@ -28,17 +28,17 @@ from museg.rollout.micro_batches import MicroBatcher
 class LearnerGang:
     """K ranks that always act together: every call runs on all of them, but for micro-batches and videos."""
 
-    def __init__(self, ranks: Sequence[ActorHandle], config: Config, occupation: Occupation) -> None:
-        """`occupation` counts what the ranks are sent to learn from, as `learner-0` and so on."""
-        self.ranks = list(ranks)
+    def __init__(self, seats: Sequence[Seat], config: Config, occupation: Occupation) -> None:
+        """`occupation` counts what the ranks are sent to learn from, under their seats' names."""
+        self.seats = list(seats)
         self.timeout_s = config.learner.timeout_s
         self.micro_batch_tokens = config.learner.micro_batch_tokens
         self.updates_per_rollout = config.grpo.updates_per_rollout
-        self._ranks = [LearnerRank(worker, f"learner-{rank}", occupation) for rank, worker in enumerate(ranks)]
+        self._ranks = [LearnerRank(seat, occupation) for seat in seats]
 
     async def connect(self, start: PhaseStart | None = None) -> None:
         """Form the process group and build the DeepSpeed engine for a phase (by default, that of a run's start)."""
-        address, port = await within(self.timeout_s, "learner 0", self.ranks[0].rendezvous_address.remote())
+        address, port = await within(self.timeout_s, "learner 0", self.seats[0].actor.rendezvous_address.remote())
         await self._on_all("the learners' process group", "connect", address, port, start)
 
     async def begin_phase(self, start: PhaseStart) -> None:
@@ -89,10 +89,10 @@ class LearnerGang:
         await self._on_all("reading the checkpoint's state", "load_state", checkpoint / "state")
 
     def _batcher(self, num_items: int) -> MicroBatcher[Any]:
-        return MicroBatcher(num_items=num_items, num_ranks=len(self.ranks), max_tokens=self.micro_batch_tokens)
+        return MicroBatcher(num_items=num_items, num_ranks=len(self.seats), max_tokens=self.micro_batch_tokens)
 
     async def _on_all(self, what: str, method: str, *args: object) -> None:
-        calls = [getattr(worker, method).remote(*args) for worker in self.ranks]
+        calls = [getattr(seat.actor, method).remote(*args) for seat in self.seats]
         await within(self.timeout_s, f"{what} (learner.timeout_s)", asyncio.gather(*calls))
 
 

@@ -7,8 +7,8 @@ from collections.abc import Awaitable
 from typing import Any
 
 import ray
-from ray.actor import ActorHandle
 
+from actors.faults.seat import Seat
 from actors.learner.stats import StepStats
 from actors.occupation import Occupation
 
@@ -16,28 +16,27 @@ from actors.occupation import Occupation
 class LearnerRank:
     """Sends a rank its micro-batches and videos, and knows how many of them are outstanding."""
 
-    def __init__(self, worker: ActorHandle, name: str, occupation: Occupation) -> None:
-        """`name` is what `occupation` counts it under."""
-        self.worker = worker
-        self._name = name
+    def __init__(self, seat: Seat, occupation: Occupation) -> None:
+        """`occupation` counts it under the seat's name."""
+        self.seat = seat
         self._occupation = occupation
         self._micro_batches: set[asyncio.Task[Any]] = set()
         self._videos: list[ray.ObjectRef] = []
 
     def accumulate(self, method: str, *arguments: object) -> asyncio.Task[Any]:
         """Have it compute a micro-batch; the statistics to come."""
-        answer = self._answer(getattr(self.worker, method).remote(*arguments))
+        answer = self._answer(getattr(self.seat.actor, method).remote(*arguments))
         self._micro_batches.add(answer)
         answer.add_done_callback(self._micro_batches.discard)
         return answer
 
     def step(self) -> asyncio.Task[StepStats]:
         """Have it step; the statistics to come."""
-        return self._answer(self.worker.step.remote())
+        return self._answer(self.seat.actor.step.remote())
 
     def embed(self, clip: ray.ObjectRef) -> ray.ObjectRef:
         """Have it run its vision tower; a reference to the `EmbeddedVideo`."""
-        self._videos.append(self.worker.embed.remote(clip))
+        self._videos.append(self.seat.actor.embed.remote(clip))
         return self._videos[-1]
 
     def outstanding(self) -> tuple[int, int]:
@@ -57,5 +56,5 @@ class LearnerRank:
         return task
 
     async def _occupied_until(self, call: Awaitable[Any]) -> Any:
-        with self._occupation.of(self._name):
+        with self._occupation.of(self.seat.name):
             return await call

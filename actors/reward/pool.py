@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import ray
-from ray.actor import ActorHandle
 
 from actors.cluster import within
+from actors.faults.seat import Seat
 from actors.occupation import Occupation
 from actors.reward.worker import DecodeOutcome
 from museg.data.samples import Sample
@@ -22,8 +22,8 @@ class RewardPool:
     Who does it changes nothing: the workers' methods are pure.
     """
 
-    def __init__(self, workers: Sequence[ActorHandle], timeout_s: float, occupation: Occupation | None = None) -> None:
-        self.workers = list(workers)
+    def __init__(self, seats: Sequence[Seat], timeout_s: float, occupation: Occupation | None = None) -> None:
+        self.seats = list(seats)
         self.timeout_s = timeout_s
         self.occupation = occupation or Occupation()
 
@@ -31,7 +31,7 @@ class RewardPool:
         """The outcome and a reference to the clip, whose frames stay in the object store."""
         rank = self._least_busy()
         with self.occupation.of(_name(rank)):
-            outcome_ref, clip_ref = self.workers[rank].decode.options(num_returns=2).remote(video, budget)
+            outcome_ref, clip_ref = self.seats[rank].actor.decode.options(num_returns=2).remote(video, budget)
             outcome = await within(self.timeout_s, f"decoding {video} (reward.timeout_s)", outcome_ref)
         return outcome, clip_ref
 
@@ -41,14 +41,14 @@ class RewardPool:
         """The rewards of one group's completions, by the rules of a phase (its index)."""
         rank = self._least_busy()
         with self.occupation.of(_name(rank)):
-            ref = self.workers[rank].score.remote(sample, texts, clip, phase)
+            ref = self.seats[rank].actor.score.remote(sample, texts, clip, phase)
             rewards: list[RewardBreakdown] = await within(
                 self.timeout_s, f"scoring sample {sample.idx} (reward.timeout_s)", ref
             )
         return rewards
 
     def _least_busy(self) -> int:
-        return min(range(len(self.workers)), key=lambda rank: self.occupation.outstanding(_name(rank)))
+        return min(range(len(self.seats)), key=lambda rank: self.occupation.outstanding(_name(rank)))
 
 
 def _name(rank: int) -> str:

@@ -9,6 +9,7 @@ from typing import Final
 
 import ray
 
+from actors.faults.watched import Watched
 from museg.config.phases import phases_of
 from museg.config.schema import Config
 from museg.data.samples import Sample
@@ -40,10 +41,10 @@ class DecodeOutcome:
     """Size of the clip's frames."""
 
 
-class RewardWorker:
+class RewardWorker(Watched):
     """Ray actor without a GPU. Every method is pure: calling it again gives the same.
 
-    worker = ray.remote(concurrency_groups={SCORING: 1})(RewardWorker).remote(config, rank)
+    worker = as_actor(RewardWorker, SCORING).remote(config, rank)
     """
 
     def __init__(self, config: Config, rank: int) -> None:

@@ -10,6 +10,7 @@ from vllm.model_executor.layers.vocab_parallel_embedding import ParallelLMHead
 from vllm.model_executor.model_loader.reload.layerwise import get_layerwise_info
 
 from actors.weight_sync.buckets import NamedParameter, row_stride
+from actors.weight_sync.packers import Packers
 
 _PARTS = ("q", "k", "v")
 """Of a fused attention layer, in their order. Those of other fused layers are numbered."""
@@ -30,14 +31,17 @@ class InPlaceLoader:
 
     def __init__(self, model: Any) -> None:
         self._model = model
+        self._packers = Packers()
         self._packed = [
-            _PackedLayer(f"{name}.weight", module)
+            _PackedLayer(f"{name}.weight", module, self._packers)
             for name, module in model.named_modules()
             if hasattr(module, "cpu_linear") and module.weight.numel() == 0
         ]
         # Packed and whole: packed, too, from the weights that may be those of the embeddings.
         self._heads = [
-            module for module in model.modules() if isinstance(module, ParallelLMHead) and hasattr(module, "cpu_linear")
+            (_names_of(module.weight, model), module)
+            for module in model.modules()
+            if isinstance(module, ParallelLMHead) and hasattr(module, "cpu_linear")
         ]
         self._missing: set[str] = set()
 
@@ -50,25 +54,29 @@ class InPlaceLoader:
     @torch.no_grad()
     def load(self, named_parameters: Iterable[NamedParameter]) -> None:
         """Take some parameters. On return none of their memory is needed any longer."""
-        self._missing -= self._model.load_weights(named_parameters)
+        try:
+            loaded = self._model.load_weights(named_parameters)
+            for names, head in self._heads:
+                if not names.isdisjoint(loaded):
+                    self._packers.submit(_pack, head)
+        finally:
+            self._packers.wait()
+        self._missing -= loaded
         for layer in self._packed:
             layer.own_parts()
 
-    @torch.no_grad()
     def finish(self) -> set[str]:
         """Parameters, in the engine's names, that haven't come, or not with all their parts."""
-        for head in self._heads:
-            head.cpu_linear = None
-            head.quant_method.process_weights_after_loading(head)
         return self._missing | {layer.name for layer in self._packed if layer.is_incomplete}
 
 
 class _PackedLayer:
     """A linear layer whose weight parameter is empty, because its quantization method holds it in packed form."""
 
-    def __init__(self, name: str, module: Any) -> None:
+    def __init__(self, name: str, module: Any, packers: Packers) -> None:
         self.name = name
         self._module = module
+        self._packers = packers
         # Noted by vLLM before it packed the weights.
         meta = get_layerwise_info(module).restore_metadata[0]["weight"]
         self._shape, self._dtype = meta.shape, meta.dtype
@@ -101,19 +109,17 @@ class _PackedLayer:
         if sum(part.shape[0] for part in self._parts.values()) == self._shape[0]:
             parts = [self._parts[key] for key in sorted(self._parts, key=_place_in_layer)]
             self._forget_parts()
-            self._pack(_joined(parts).to(self._dtype))
+            self._packers.submit(self._pack, parts)
+
+    def _pack(self, parts: Sequence[torch.Tensor]) -> None:
+        weight = _joined(parts).to(self._dtype)
+        self._module.weight = torch.nn.Parameter(weight, requires_grad=False)
+        _pack(self._module)
+        self._accept_parts()
 
     def _forget_parts(self) -> None:
         self._parts.clear()
         self._owned.clear()
-
-    def _pack(self, weight: torch.Tensor) -> None:
-        module = self._module
-        # The old packed weights go first: their memory is then used for the new.
-        module.cpu_linear = None
-        module.weight = torch.nn.Parameter(weight, requires_grad=False)
-        module.quant_method.process_weights_after_loading(module)
-        self._accept_parts()
 
 
 def _place_in_layer(key: str | int | None) -> int:
@@ -137,3 +143,14 @@ def _copied(parts: Sequence[torch.Tensor]) -> torch.Tensor:
     for part, place in zip(parts, joined.split([part.shape[0] for part in parts]), strict=True):
         place.copy_(part)
     return joined
+
+
+def _pack(module: Any) -> None:
+    # The old packed weights go first: their memory is then used for the new.
+    module.cpu_linear = None
+    module.quant_method.process_weights_after_loading(module)
+
+
+def _names_of(weight: torch.Tensor, model: Any) -> set[str]:
+    """All names of a parameter that modules may share."""
+    return {name for name, other in model.named_parameters(remove_duplicate=False) if other is weight}

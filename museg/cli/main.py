@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from museg import __version__
 from museg.cli import bench, data, eval, exit_codes, plan, report, score, sft, train, warm_start
-from museg.errors import UserError
+from museg.errors import FaultError, UserError
 
 DESCRIPTION = """\
 Teach video-language models when things happen: GRPO with segment rewards (arXiv 2505.20715).
@@ -22,7 +22,8 @@ examples:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command. Exit codes: 0 done, 2 a mistake that the user can mend (one line on stderr), 130 interrupted."""
+    """Run one command. Exit codes: 0 done, 2 a mistake that the user can mend (one line on stderr), 3 too many faults,
+    130 interrupted."""
     parser = argparse.ArgumentParser(
         prog="museg", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -36,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return code
     except UserError as error:
         print(f"museg: {_message(error)}", file=sys.stderr)
-        return exit_codes.USER_ERROR
+        return exit_codes.FAULT if isinstance(error, FaultError) else exit_codes.USER_ERROR
     except KeyboardInterrupt:
         print("museg: interrupted", file=sys.stderr)
         return exit_codes.INTERRUPTED

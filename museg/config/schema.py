@@ -60,6 +60,8 @@ class DataConfig:
     eval_template: Template = Template.timestamps
     max_skipped_fraction: float = 0.05
     """Share of the videos drawn that may be missing or unreadable before the run stops (at least one may)."""
+    allow_outside: bool = False
+    """Also read videos that lie outside of `video_root`, by absolute paths or links. Never URLs, pipes or devices."""
 
 
 @dataclass(kw_only=True)
@@ -81,6 +83,18 @@ class VideoConfig:
     """Folder where decoded clips are kept on each node's disk, over runs; null: not at all."""
     cache_dir_gib: float = 50.0
     """Size of that folder, the least recently used clips removed first."""
+    decode_timeout_s: float = 120.0
+    """Longest time for one video before its decoding process is killed and the video is bad."""
+    decode_memory_gib: float = 8.0
+    """Address space of a decoding process; a video that needs more is bad."""
+    decode_attempts: int = 3
+    """Decoding processes that one video may cost (a crash, a kill) before it is bad."""
+    max_file_gib: float = 16.0
+    """A larger file is bad."""
+    max_native_frames: int = 2_000_000
+    """A video of more frames is bad."""
+    max_native_pixels: int = 36_000_000
+    """A video of larger pictures is bad (8K has 33 million pixels)."""
 
 
 @dataclass(kw_only=True)
@@ -234,6 +248,39 @@ class CheckpointConfig:
     every_steps: int = 100
     keep: int = 3
     """Newest checkpoints that stay; older ones are removed."""
+    best: str | None = "eval/miou"
+    """Key of metrics.jsonl whose highest value also keeps its checkpoint, where one is written at that step; null:
+    none."""
+
+
+@dataclass(kw_only=True)
+class RecoveryConfig:
+    """What a run gets over, and how fast it must."""
+
+    max_restarts: int = 100
+    """Workers that may be replaced, over all of the run, after they died or hung."""
+    max_restarts_a_step: int = 8
+    """The same between two finished steps."""
+    snapshot_steps: int = 5
+    """Steps between two copies of the learner's state in memory: so many are redone at most when a rank dies."""
+    start_timeout_s: float = 900.0
+    """Longest wait for workers to start, for the cluster's resources too."""
+    grace_s: float = 30.0
+    """After SIGTERM or SIGINT the run has written a checkpoint and ended within this time."""
+
+
+@dataclass(kw_only=True)
+class GuardsConfig:
+    """Numbers that go wrong."""
+
+    max_bad_steps: int = 3
+    """Steps in a row with a loss, gradient or reward that isn't finite: each is skipped and dumped, one more ends the
+    run."""
+    max_logprob_gap: float | None = 0.1
+    """A step whose parity/logprob_gap_mean is above ends the run: generator and learner no longer compute the same
+    policy. Not watched where `pipeline.staleness` is above 0; null: never."""
+    min_entropy_fraction: float = 0.2
+    """Below this share of the entropy of the first steps a warning tells of its collapse."""
 
 
 @dataclass(kw_only=True)
@@ -302,6 +349,8 @@ class Config:
     sync: SyncConfig = field(default_factory=SyncConfig)
     pipeline: PipelineConfig = field(default_factory=PipelineConfig)
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
+    recovery: RecoveryConfig = field(default_factory=RecoveryConfig)
+    guards: GuardsConfig = field(default_factory=GuardsConfig)
     eval: EvalConfig = field(default_factory=EvalConfig)
     sft: SFTConfig = field(default_factory=SFTConfig)
     phases: list[PhaseConfig] = field(default_factory=list)

@@ -19,7 +19,7 @@ def validate(config: Config) -> None:
             raise ConfigError(complaint)
     for phase in phases_of(config):
         where = f"phases[{phase.index}] ({phase.name}): " if config.phases else ""
-        for checks in (_run, _grpo, _generation, _rewards, _learner, _video, _rhythm):
+        for checks in (_run, _grpo, _generation, _rewards, _learner, _video, _rhythm, _recovery):
             for complaint in checks(phase.config):
                 raise ConfigError(where + complaint)
 
@@ -144,6 +144,12 @@ def _learner(config: Config) -> Iterator[str]:
 def _video(config: Config) -> Iterator[str]:
     video = config.video
     yield from _above_zero("video.fps", video.fps)
+    yield from _above_zero("video.decode_timeout_s", video.decode_timeout_s)
+    yield from _above_zero("video.decode_memory_gib", video.decode_memory_gib)
+    yield from _at_least("video.decode_attempts", video.decode_attempts, 1)
+    yield from _above_zero("video.max_file_gib", video.max_file_gib)
+    yield from _at_least("video.max_native_frames", video.max_native_frames, video.min_frames)
+    yield from _at_least("video.max_native_pixels", video.max_native_pixels, 28 * 28)
     yield from _at_least("video.min_frames", video.min_frames, 2, "two frames make one visual token")
     for key, frames in (("video.max_frames", video.max_frames), ("video.eval_max_frames", video.eval_max_frames)):
         yield from _at_least(key, frames, video.min_frames)
@@ -164,3 +170,16 @@ def _rhythm(config: Config) -> Iterator[str]:
     if config.eval.samples is not None:
         yield from _at_least("eval.samples", config.eval.samples, 1)
     yield from _at_least("pipeline.staleness", config.pipeline.staleness, 0)
+
+
+def _recovery(config: Config) -> Iterator[str]:
+    recovery, guards = config.recovery, config.guards
+    yield from _at_least("recovery.max_restarts", recovery.max_restarts, 0)
+    yield from _at_least("recovery.max_restarts_a_step", recovery.max_restarts_a_step, 0)
+    yield from _at_least("recovery.snapshot_steps", recovery.snapshot_steps, 1)
+    yield from _above_zero("recovery.start_timeout_s", recovery.start_timeout_s)
+    yield from _above_zero("recovery.grace_s", recovery.grace_s)
+    yield from _at_least("guards.max_bad_steps", guards.max_bad_steps, 0)
+    yield from _fraction("guards.min_entropy_fraction", guards.min_entropy_fraction)
+    if guards.max_logprob_gap is not None:
+        yield from _above_zero("guards.max_logprob_gap", guards.max_logprob_gap)

@@ -9,6 +9,7 @@ import pytest
 import ray
 from ray.actor import ActorHandle
 
+from actors.faults.watched import as_actor
 from actors.generation import GenerationWorker, generation_options
 from tests.actors.material import run_config, tiny_folder
 
@@ -27,7 +28,7 @@ def start_generator(local_ray: None) -> StartGenerator:
     def start(model: Path, rank: int) -> ActorHandle:
         config = run_config(model)
         options = generation_options(config, rank, config.run.name)
-        return ray.remote(GenerationWorker).options(**options).remote(config, rank)
+        return as_actor(GenerationWorker).options(**options).remote(config, rank)
 
     return start
 

@@ -15,6 +15,7 @@ from ray.actor import ActorHandle
 from ray.exceptions import RayTaskError
 
 from actors.cluster import DeadlineError
+from actors.faults.seat import Seat
 from actors.generation import GeneratedGroup, GenerationRequest
 from actors.generation.pool import GeneratorPool, dealt
 from museg.rollout.completions import Completion, SamplingSettings
@@ -62,7 +63,7 @@ def workers(local_ray: None) -> list[ActorHandle]:
 @pytest.fixture
 def pool(workers: list[ActorHandle]) -> GeneratorPool:
     ray.get([worker.update.remote(0) for worker in workers], timeout=120)
-    return GeneratorPool(workers, timeout_s=60.0)
+    return GeneratorPool([Seat.of(worker) for worker in workers], timeout_s=60.0)
 
 
 async def sampled(pool: GeneratorPool, requests: Sequence[GenerationRequest]) -> dict[int, tuple[int, int]]:

@@ -13,6 +13,8 @@ import ray
 from ray.actor import ActorHandle
 from transformers import AutoTokenizer
 
+from actors.faults.seat import Seat
+from actors.faults.watched import as_actor
 from actors.learner import GroupStats, LearnerWorker, StepStats, learner_options
 from actors.learning.gang import LearnerGang
 from actors.occupation import Occupation
@@ -106,7 +108,7 @@ class Gang:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.ranks: list[ActorHandle] = [
-            ray.remote(LearnerWorker).options(**learner_options(config, rank, config.run.name)).remote(config, rank)
+            as_actor(LearnerWorker).options(**learner_options(config, rank, config.run.name)).remote(config, rank)
             for rank in range(config.learner.ranks)
         ]
         address, port = ray.get(self.ranks[0].rendezvous_address.remote(), timeout=CALL_TIMEOUT_S)
@@ -163,7 +165,7 @@ def at_start(gang: Gang, start: Path) -> Gang:
 
 def driven(gang: Gang) -> LearnerGang:
     """The gang as the trainer drives it."""
-    return LearnerGang(gang.ranks, gang.config, Occupation())
+    return LearnerGang([Seat.of(rank) for rank in gang.ranks], gang.config, Occupation())
 
 
 async def learn(gang: LearnerGang, rollouts: Sequence[Rollout]) -> tuple[list[GroupStats], StepStats]:

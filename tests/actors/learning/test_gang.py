@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from actors.cluster import DeadlineError
+from actors.faults.seat import Seat
 from actors.learner.stats import DemonstrationStats, DivergedError, GroupStats, StepStats
 from actors.learning.gang import LearnerGang
 from actors.occupation import Occupation
@@ -107,7 +108,7 @@ def gang_of(
     config = Config()
     config.learner.micro_batch_tokens, config.learner.timeout_s = micro_batch_tokens, timeout_s
     config.grpo.updates_per_rollout = updates
-    return LearnerGang(ranks, config, Occupation())
+    return LearnerGang([Seat.of(rank, f"learner-{number}") for number, rank in enumerate(ranks)], config, Occupation())
 
 
 ROLLOUTS = [rollout_of(idx, num_tokens) for idx, num_tokens in enumerate([9, 7, 4, 3, 3])]

@@ -11,6 +11,8 @@ import pytest
 import ray
 
 from actors.cluster import DeadlineError
+from actors.faults.seat import Seat
+from actors.faults.watched import as_actor
 from actors.reward.pool import RewardPool
 from actors.reward.worker import GIB, SCORING, DecodeOutcome, RewardWorker
 from actors.rollout.video_source import VideoSource
@@ -141,8 +143,8 @@ def config(tmp_path: Path) -> Config:
 def test_workers_share_the_work_and_the_folder_and_consumers_get_views_of_the_object_store(
     local_ray: None, config: Config
 ) -> None:
-    worker = ray.remote(concurrency_groups={SCORING: 1})(RewardWorker)
-    pool = RewardPool([worker.remote(config, rank) for rank in range(2)], timeout_s=60)
+    worker = as_actor(RewardWorker, SCORING)
+    pool = RewardPool([Seat.of(worker.remote(config, rank)) for rank in range(2)], timeout_s=60)
     videos = [f"{name}.mp4" for name in "abcd"]
 
     async def ask() -> list[list[ray.ObjectRef]]:

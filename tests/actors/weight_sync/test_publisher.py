@@ -15,6 +15,7 @@ from ray.actor import ActorHandle
 from transformers import Qwen2_5_VLForConditionalGeneration
 
 from actors.cluster import DeadlineError
+from actors.faults.seat import Seat
 from actors.generation import GeneratedGroup
 from actors.weight_sync.bucket_stream import BucketStream
 from actors.weight_sync.buckets import WeightBucket, bucketed, pack, packed_values
@@ -87,7 +88,7 @@ class Stage:
 
     def publish(self, version: int, *, timeout_s: float = 120.0, as_if_on_other_nodes: bool = False) -> SyncStats:
         async def run() -> SyncStats:
-            publisher = WeightPublisher(self.learners, self.generators, SyncConfig(timeout_s=timeout_s))
+            publisher = WeightPublisher(seats(self.learners), seats(self.generators), SyncConfig(timeout_s=timeout_s))
             if as_if_on_other_nodes:
                 assert isinstance(publisher._route, BucketStream)
                 publisher._route._within_node = False
@@ -180,9 +181,13 @@ def test_an_update_that_lacks_a_parameter_is_refused_and_a_whole_one_mends_it(st
 def test_the_learner_makes_no_more_than_two_buckets_ahead(stage: Stage) -> None:
     stage.take(stage.new)
     slow = ray.remote(SlowGenerator).remote()
-    publisher = WeightPublisher(stage.learners, [slow], SyncConfig())
+    publisher = WeightPublisher(seats(stage.learners), seats([slow]), SyncConfig())
     asyncio.run(publisher.publish(8))
     made, loaded = ray.get([stage.learners[0].times_made.remote(), slow.times_loaded.remote()])
     assert len(made) == len(loaded) > 20
     # Bucket k + 3 is begun when k is loaded, not before.
     assert all(later > earlier for later, earlier in zip(made[3:], loaded, strict=False))
+
+
+def seats(actors: Sequence[ActorHandle]) -> list[Seat]:
+    return [Seat.of(actor) for actor in actors]

@@ -1,0 +1,1 @@
+"""Workers that die or hang: noticed, counted, replaced."""

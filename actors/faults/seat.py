@@ -1,0 +1,131 @@
+"""Places of a run that actors fill, and that are filled anew when their actor dies or hangs."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Self
+
+import ray
+from ray.actor import ActorHandle
+from ray.exceptions import RayError
+
+from actors.cluster import START_TIMEOUT_S, DeadlineError, within
+from actors.faults.budget import RestartBudget
+from actors.faults.watched import Whereabouts
+from museg.config.schema import RecoveryConfig
+
+_RESPONSE_S = 5.0
+_RETRY_S = 0.1
+
+
+class Seat:
+    """One worker of a run, whichever actor it is at present.
+
+        seat = Seat("generation-0", start, ready, budget)
+        await seat.filled()
+        life = seat.life
+        try: await seat.actor.method.remote()
+        except RayActorError as fault: await seat.refill(fault, life)
+
+    Whoever notices a death calls `refill` with the life that it saw: the first call replaces the actor, the others wait
+    for it.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        start: Callable[[], ActorHandle],
+        ready: Callable[[ActorHandle], Awaitable[object]],
+        budget: RestartBudget,
+        *,
+        start_timeout_s: float = START_TIMEOUT_S,
+    ) -> None:
+        """`start` creates an actor, `ready` is answered once it can work; `name` is what users know it by."""
+        self.name = name
+        self.life = 0
+        """Actors that this one replaced."""
+        self._start = start
+        self._ready = ready
+        self._budget = budget
+        self._start_timeout_s = start_timeout_s
+        self._refilling: asyncio.Task[None] | None = None
+        self.where: Whereabouts | None = None
+        """Of the present actor, once it can work."""
+        self.actor = start()
+
+    @classmethod
+    def of(cls, actor: ActorHandle, name: str = "a worker") -> Self:
+        """A seat that is never filled anew: a fault ends in FaultError."""
+
+        async def ready(_: ActorHandle) -> None:
+            return None
+
+        never = RestartBudget(RecoveryConfig(max_restarts=0))
+        return cls(name, lambda: actor, ready, never)
+
+    async def filled(self) -> None:
+        """Wait until the present actor can work.
+
+        Raises:
+            DeadlineError: it took longer than the start may.
+        """
+        await within(self._start_timeout_s, f"the start of {self.name}", self._ready(self.actor))
+        with suppress(RayError, AttributeError):
+            self.where = await self.actor.whereabouts.remote()
+
+    async def responds(self) -> bool:
+        """Whether the actor is alive and doesn't hang; one that works at something long still answers."""
+        try:
+            await within(_RESPONSE_S, self.name, self.actor.whereabouts.remote())
+        except (RayError, DeadlineError):
+            return False
+        return True
+
+    async def refill(self, fault: BaseException, life: int) -> None:
+        """Have another actor in the place of the one of that life, ready to work; what is left of it is killed.
+
+        Raises:
+            FaultError: the run has replaced too many.
+            DeadlineError: the new one took longer than the start may.
+        """
+        if life == self.life and self._refilling is None:
+            self._refilling = asyncio.create_task(self._refill(fault))
+        if self._refilling is not None:
+            # Others wait for the same when this caller is cancelled.
+            await asyncio.shield(self._refilling)
+
+    async def replace(self) -> None:
+        """Kill what is left of the present actor and start another, not waiting for it: for whole gangs at once."""
+        evict(self.actor, self.where)
+        self.actor = await within(self._start_timeout_s, f"the name of {self.name}", self._started())
+        self.life += 1
+        self.where = None
+
+    async def _refill(self, fault: BaseException) -> None:
+        try:
+            with self._budget.recovery(self.name, fault):
+                await self.replace()
+                await self.filled()
+        finally:
+            self._refilling = None
+
+    async def _started(self) -> ActorHandle:
+        """A new actor under the old one's name, which Ray frees only when that is gone."""
+        while True:
+            try:
+                return self._start()
+            except ValueError:
+                await asyncio.sleep(_RETRY_S)
+
+
+def evict(actor: ActorHandle, where: Whereabouts | None) -> None:
+    """Kill an actor's process, also one that is stopped and takes no message, where it is on this node."""
+    with suppress(RayError):
+        ray.kill(actor)
+    if where is not None and where.node_id == ray.get_runtime_context().get_node_id():
+        with suppress(ProcessLookupError, PermissionError):
+            os.kill(where.pid, signal.SIGKILL)

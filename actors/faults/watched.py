@@ -1,0 +1,38 @@
+"""What every worker of a run can be asked at any time, busy or not."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any, Final
+
+import ray
+
+HEALTH: Final = "health"
+"""Group of calls that have a thread of their own: a busy worker answers, one that hangs doesn't."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Whereabouts:
+    """The process that an actor is."""
+
+    pid: int
+    node_id: str
+
+
+class Watched:
+    """Base of the workers' classes.
+
+    class Worker(Watched): ...
+    worker = as_actor(Worker).options(...).remote(...)
+    """
+
+    @ray.method(concurrency_group=HEALTH)
+    def whereabouts(self) -> Whereabouts:
+        """Answered while the worker works."""
+        return Whereabouts(pid=os.getpid(), node_id=str(ray.get_runtime_context().get_node_id()))
+
+
+def as_actor(worker: type[Watched], *groups: str) -> Any:
+    """The actor class of a worker's; calls of each of `groups` have a thread of their own too."""
+    return ray.remote(concurrency_groups=dict.fromkeys((HEALTH, *groups), 1))(worker)
