@@ -28,7 +28,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("config", type=Path, metavar="CONFIG", help="YAML file; museg/config/schema.py has every key")
+    parser.add_argument("config", type=Path, metavar="CONFIG", help="YAML file; museg/config/keys/ has every key")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="override a key of the configuration")
     parser.set_defaults(run=run)
 

@@ -14,7 +14,7 @@ from museg.errors import ConfigError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RewardRules:
-    """How completions are scored; museg/config/schema.py says what each flag does."""
+    """How completions are scored; museg/config/keys/method.py says what each flag does."""
 
     global_score: GlobalScore
     merge_annotated: bool
