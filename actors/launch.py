@@ -14,6 +14,7 @@ from transformers import Qwen2_5_VLProcessor
 
 from actors.cluster import ray_session, reserved_and_offered
 from actors.evaluation.evaluator import Evaluator
+from actors.faults.roster import Roster
 from actors.progress import ProgressDisplay, show_result
 from actors.resuming import StartingPoint, starting_point
 from actors.rollout.prompt_source import PromptSource
@@ -95,6 +96,8 @@ async def _run(
     # Only now is it known that the run can run: nothing was written before.
     run.create(dump_config(config))
     run.forget_after(start.state.step)
+    roster = Roster(run.workers_file)
+    await roster.follow(workers.seats)
     try:
         outcome = await _train_and_evaluate(trainer, progress)
     except Exception as error:
@@ -103,6 +106,7 @@ async def _run(
     finally:
         trainer.sampler.close()
         trainer.prompts.close()
+        roster.close()
     return _sum_up(trainer, outcome, console)
 
 

@@ -57,6 +57,10 @@ class Workers(InferenceWorkers):
 
     learner: LearnerGang
 
+    @property
+    def seats(self) -> list[Seat]:
+        return [*self.generators.seats, *self.reward_workers.seats, *self.learner.seats]
+
 
 @contextmanager
 def learner_placement(config: Config) -> Iterator[PlacementGroup]:

@@ -55,6 +55,8 @@ class Seat:
         self._refilling: asyncio.Task[None] | None = None
         self.where: Whereabouts | None = None
         """Of the present actor, once it can work."""
+        self.on_filled: Callable[[], None] | None = None
+        """Called whenever an actor can work, its whereabouts known."""
         self.actor = start()
 
     @classmethod
@@ -76,6 +78,8 @@ class Seat:
         await within(self._start_timeout_s, f"the start of {self.name}", self._ready(self.actor))
         with suppress(RayError, AttributeError):
             self.where = await self.actor.whereabouts.remote()
+        if self.on_filled is not None:
+            self.on_filled()
 
     async def responds(self) -> bool:
         """Whether the actor is alive and doesn't hang; one that works at something long still answers."""

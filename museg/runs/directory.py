@@ -1,7 +1,7 @@
 """The run directory: everything that a run leaves behind, in the places that other programs rely on.
 
 runs/<name>/
-    config.yaml   metrics.jsonl   summary.json   report.html
+    config.yaml   metrics.jsonl   summary.json   report.html   workers.json (while the run goes)
     rollouts/step-NNNNNN.jsonl
     checkpoints/step-NNNNNN/{hf,state,trainer.json}
 """
@@ -43,6 +43,11 @@ class RunDirectory:
     @property
     def report_file(self) -> Path:
         return self.path / "report.html"
+
+    @property
+    def workers_file(self) -> Path:
+        """Worker → its process, while the run goes; one that was killed leaves it behind."""
+        return self.path / "workers.json"
 
     @property
     def checkpoints(self) -> Path:

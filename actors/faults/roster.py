@@ -1,0 +1,67 @@
+"""Who a run's workers are at present: `workers.json` in the run directory."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+
+import ray
+from ray.exceptions import RayError
+
+from actors.cluster import DeadlineError
+from actors.faults.seat import Seat
+from actors.faults.watched import Whereabouts
+from museg.runs.directory import write_atomically
+
+
+class Roster:
+    """Keeps `workers.json` true while the run goes: for users (py-spy, top), and for who puts workers to the test.
+
+        roster = Roster(run.workers_file)
+        await roster.follow(seats)
+        ...
+        roster.close()
+
+    The file maps names to `{"pid": …, "node_id": …, "life": …}`: `driver` and every seat whose actor could be asked.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._seats: list[Seat] = []
+
+    async def follow(self, seats: Iterable[Seat]) -> None:
+        """Write the file now, once each seat that hasn't told yet did, and whenever one is filled anew."""
+        self._seats = list(seats)
+        await asyncio.gather(*(_told(seat) for seat in self._seats))
+        for seat in self._seats:
+            seat.on_filled = self._write
+        self._write()
+
+    def close(self) -> None:
+        """Remove the file: the workers end with the run."""
+        for seat in self._seats:
+            seat.on_filled = None
+        self._file.unlink(missing_ok=True)
+
+    def _write(self) -> None:
+        node_id = str(ray.get_runtime_context().get_node_id())
+        rows = {"driver": _row(Whereabouts(pid=os.getpid(), node_id=node_id), 0)}
+        rows |= {seat.name: _row(seat.where, seat.life) for seat in self._seats if seat.where is not None}
+        # A full disk is told of by what the run can't do without.
+        with suppress(OSError):
+            write_atomically(self._file, json.dumps(rows, indent=2) + "\n")
+
+
+async def _told(seat: Seat) -> None:
+    """Wait for its whereabouts; one that is dead already is noticed, and filled anew, by who needs it first."""
+    if seat.where is None:
+        with suppress(RayError, DeadlineError):
+            await seat.filled()
+
+
+def _row(where: Whereabouts, life: int) -> dict[str, object]:
+    return {"pid": where.pid, "node_id": where.node_id, "life": life}
