@@ -88,9 +88,16 @@ class Accumulator:
     def fill_in(self) -> None:
         """Go along with ranks that have groups left, and take part in the reduction even without a group of its own."""
         if self.lockstep is not None:
-            while self.lockstep.any_has_group(False):
-                self._add_filler()
+            self.come_together()
         elif self.num_micro_batches == 0:
+            self._add_filler()
+
+    def come_together(self) -> None:
+        """Go along with ranks that have groups left, until all are at the same point and free for another collective.
+
+        Fillers weigh nothing: an update in which ranks came together is the same. Collective.
+        """
+        while self.lockstep is not None and self.lockstep.any_has_group(False):
             self._add_filler()
 
     def _add_filler(self) -> None:
