@@ -27,5 +27,9 @@ class ModelError(UserError):
     """A model folder that isn't one, or a prompt that the model can't hold."""
 
 
+class CheckpointError(UserError):
+    """A checkpoint that is torn or was changed, or that can't be written."""
+
+
 class FaultError(UserError):
     """Infrastructure failed more often than the run may get over; submitted again, it goes on."""

@@ -65,11 +65,11 @@ class SupervisedTrainer:
 
     async def checkpoint(self, step: int) -> None:
         """Write `checkpoints/step-NNNNNN`, whole or not at all, and drop the oldest ones."""
-        with self.run.new_checkpoint(step) as folder:
+        with self.run.checkpoint_store.new(step) as folder:
             await self.learner.save(folder)
             skipped = dict(self.prompts.videos_skipped)
             replace(self.start, step=step, videos_skipped=skipped, wall_s=self.wall_s()).write(folder)
-        self.run.drop_old_checkpoints(self.config.checkpoint.keep)
+        self.run.checkpoint_store.prune(self.config.checkpoint.keep, newest=step)
 
     def wall_s(self) -> float:
         """Seconds that the run has taken, over all of its lives."""

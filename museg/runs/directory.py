@@ -3,23 +3,22 @@
 runs/<name>/
     config.yaml   metrics.jsonl   summary.json   report.html   workers.json (while the run goes)
     rollouts/step-NNNNNN.jsonl
-    checkpoints/step-NNNNNN/{hf,state,trainer.json}
+    checkpoints/step-NNNNNN/{hf,state,trainer.json,manifest.json}
+    checkpoints/best → step-NNNNNN
 """
 
 from __future__ import annotations
 
 import json
-import os
-import re
-import shutil
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from museg.errors import DataError
+from museg.runs.checkpoints import STEP_FOLDER, Checkpoints, step_folder
+from museg.runs.durable import append_line, write_atomically
 
-STEP_FOLDER = re.compile(r"step-(\d{6,})")
+__all__ = ["STEP_FOLDER", "RunDirectory", "step_folder", "write_atomically"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +56,7 @@ class RunDirectory:
         return self.path / "rollouts" / f"step-{step:06d}.jsonl"
 
     def checkpoint(self, step: int) -> Path:
-        return self.checkpoints / step_folder(step)
+        return self.checkpoint_store.folder(step)
 
     def create(self, config_yaml: str) -> None:
         """Make the folders and write the resolved configuration."""
@@ -66,8 +65,7 @@ class RunDirectory:
         write_atomically(self.config_file, config_yaml)
 
     def append_metrics(self, metrics: Mapping[str, object]) -> None:
-        with self.metrics_file.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(metrics, allow_nan=False) + "\n")
+        append_line(self.metrics_file, json.dumps(metrics, allow_nan=False))
 
     def write_rollouts(self, step: int, rows: Iterable[Mapping[str, object]]) -> None:
         text = "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
@@ -87,29 +85,13 @@ class RunDirectory:
         matches = (STEP_FOLDER.fullmatch(file.stem) for file in (self.path / "rollouts").glob("step-*.jsonl"))
         return sorted(int(match.group(1)) for match in matches if match)
 
+    @property
+    def checkpoint_store(self) -> Checkpoints:
+        return Checkpoints(self.checkpoints)
+
     def checkpoint_steps(self) -> list[int]:
         """Steps of the finished checkpoints, in order."""
-        if not self.checkpoints.is_dir():
-            return []
-        matches = (STEP_FOLDER.fullmatch(folder.name) for folder in self.checkpoints.iterdir() if folder.is_dir())
-        return sorted(int(match.group(1)) for match in matches if match)
-
-    @contextmanager
-    def new_checkpoint(self, step: int) -> Iterator[Path]:
-        """A folder to fill that becomes `checkpoints/step-NNNNNN` only when it is complete."""
-        final = self.checkpoint(step)
-        partial = final.with_name(f".{final.name}.partial")
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        yield partial
-        shutil.rmtree(final, ignore_errors=True)
-        partial.rename(final)
-
-    def drop_old_checkpoints(self, keep: int, pinned: Collection[int] = ()) -> None:
-        """Remove all but the newest `keep` checkpoints and those of the steps in `pinned`, which don't count."""
-        steps = [step for step in self.checkpoint_steps() if step not in pinned]
-        for step in steps[:-keep]:
-            shutil.rmtree(self.checkpoint(step))
+        return self.checkpoint_store.steps()
 
     def forget_after(self, step: int) -> None:
         """Drop the metrics and rollouts of steps after `step`, which a resumed run does again."""
@@ -120,26 +102,15 @@ class RunDirectory:
                 self.rollouts_file(later).unlink()
 
 
-def step_folder(step: int) -> str:
-    """Name of a step's checkpoint."""
-    return f"step-{step:06d}"
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write `text` to `path` so that a reader sees the old file or the whole new one."""
-    partial = path.with_name(f".{path.name}.partial")
-    with partial.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.rename(path)
-
-
 def _read_lines(path: Path) -> Iterator[dict[str, object]]:
+    """The rows of a file. What is left of a last one that a kill has torn, or that is being written, is none."""
     if not path.is_file():
         return
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    *lines, rest = path.read_text(encoding="utf-8", errors="replace").split("\n")
+    for number, line in enumerate([*lines, *([rest] if rest else [])], 1):
         try:
             yield json.loads(line)
         except json.JSONDecodeError as error:
+            if number > len(lines):
+                return
             raise DataError(f"{path}, line {number}: not JSON ({error.msg}); remove the line to go on") from error

@@ -33,7 +33,7 @@ def run(tmp_path: Path) -> RunDirectory:
 
 
 def checkpoint(run: RunDirectory, step: int) -> Path:
-    with run.new_checkpoint(step) as folder:
+    with run.checkpoint_store.new(step) as folder:
         (folder / "hf").mkdir()
         TrainerState(step=step).write(folder)
     return run.checkpoint(step)

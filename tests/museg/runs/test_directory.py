@@ -26,31 +26,31 @@ def test_metrics_and_rollouts_read_back_as_written(run: RunDirectory) -> None:
 
 def test_a_checkpoint_that_fails_half_way_leaves_no_folder_of_its_name(run: RunDirectory) -> None:
     def fill_half_way() -> None:
-        with run.new_checkpoint(5) as folder:
+        with run.checkpoint_store.new(5) as folder:
             (folder / "half").write_text("x")
             raise OSError("disk full")
 
     with pytest.raises(OSError, match="disk full"):
         fill_half_way()
     assert run.checkpoint_steps() == []
-    with run.new_checkpoint(5) as folder:
+    with run.checkpoint_store.new(5) as folder:
         assert not (folder / "half").exists()
     assert run.checkpoint_steps() == [5]
 
 
 def test_only_the_newest_checkpoints_stay(run: RunDirectory) -> None:
     for step in (10, 20, 30, 40):
-        with run.new_checkpoint(step):
+        with run.checkpoint_store.new(step):
             pass
-    run.drop_old_checkpoints(keep=2)
+    run.checkpoint_store.prune(2, newest=40)
     assert run.checkpoint_steps() == [30, 40]
 
 
 def test_pinned_checkpoints_outlive_newer_ones_and_take_nobody_s_place(run: RunDirectory) -> None:
     for step in (10, 20, 30, 40, 50):
-        with run.new_checkpoint(step):
+        with run.checkpoint_store.new(step):
             pass
-    run.drop_old_checkpoints(keep=2, pinned={20, 50})
+    run.checkpoint_store.prune(2, newest=50, stay={20, 50})
     assert run.checkpoint_steps() == [20, 30, 40, 50]
 
 
