@@ -18,6 +18,7 @@ from museg.rewards.scoring import RewardBreakdown, Scorer
 from museg.video.clip import ClipFacts, VideoClip
 from museg.video.clip_store import ClipStore
 from museg.video.decoding import decode_clip
+from museg.video.paths import opened_video
 from museg.video.pixel_budget import FrameBudget
 
 SCORING: Final = "scoring"
@@ -50,6 +51,7 @@ class RewardWorker(Watched):
     def __init__(self, config: Config, rank: int) -> None:
         self.rank = rank
         self.video_root = Path(config.data.video_root)
+        self.allow_outside = config.data.allow_outside
         self.clip_store = (
             ClipStore(Path(config.video.cache_dir), max_bytes=int(config.video.cache_dir_gib * GIB))
             if config.video.cache_dir is not None
@@ -61,7 +63,8 @@ class RewardWorker(Watched):
         """The clip of a video under `data.video_root`; one that can't be decoded is told in the outcome, not raised."""
         try:
             decode = self.clip_store.clip if self.clip_store else decode_clip
-            clip = decode(self.video_root / video, video=video, budget=budget)
+            with opened_video(self.video_root, video, allow_outside=self.allow_outside) as path:
+                clip = decode(path, video=video, budget=budget)
         except VideoError as error:
             return DecodeOutcome(video=video, error=str(error)), None
         frames, height, width, _ = clip.frames.shape

@@ -19,6 +19,7 @@ from museg.synthesis.questions import DESCRIPTIONS, ask
 from museg.tiny_model.wording import answer_text
 from museg.video.clip import VideoClip
 from museg.video.decoding import decode_clip
+from museg.video.paths import opened_video
 from museg.video.pixel_budget import FrameBudget
 
 ONE_TOKEN_A_SECOND = FrameBudget(
@@ -73,7 +74,8 @@ def decode_all(data: Path, samples: Sequence[Sample]) -> list[VideoClip]:
     """The samples' clips at one visual token a second. Raises VideoError for the first that can't be decoded."""
 
     def decode(sample: Sample) -> VideoClip:
-        return decode_clip(data / sample.video, video=sample.video, budget=ONE_TOKEN_A_SECOND)
+        with opened_video(data, sample.video) as path:
+            return decode_clip(path, video=sample.video, budget=ONE_TOKEN_A_SECOND)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         return list(pool.map(decode, samples))

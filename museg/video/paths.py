@@ -15,14 +15,15 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 from museg.errors import VideoError
+from museg.video.containers import HEADER_BYTES, is_video_container
 
 MAX_NAME_BYTES = 255
 """Of one part of a path, on every common file system."""
 
 MAX_PATH_BYTES = 4095
 
-_MAX_SHOWN = 80
-"""Longest part of a bad name that a message quotes, in characters."""
+_MAX_SHOWN = 200
+"""Longest part of a name that a message quotes, in characters."""
 
 _SCHEME = re.compile(r"\s*[A-Za-z][A-Za-z0-9+.,-]*:")
 """Also FFmpeg's own protocols, such as `subfile,,start,0,end,0,,:` and `concat:`."""
@@ -39,14 +40,15 @@ def opened_video(root: Path, video: str, *, allow_outside: bool = False) -> Iter
             clip = decode_clip(path, video=sample.video, budget=budget)
 
     The path is the process's own handle (`/proc/self/fd/N`): whoever swaps the file or a folder above it after the
-    check changes nothing. Nothing is read from the file, and opening it can't block or wake a device.
+    check changes nothing. Only a regular file is opened, so that nothing can block or wake a device, and of it only the
+    first bytes are read, which must be those of a video (museg/video/containers.py).
 
     Args:
         root: `data.video_root`; may be a link itself.
         video: a sample's `video`, of any content.
         allow_outside: `data.allow_outside`, for absolute paths and for links that lead out of `root`.
 
-    Raises VideoError, in one line that names the video, for anything but a regular file that isn't empty.
+    Raises VideoError, in one line that names the video, for anything but such a file.
     """
     reason = unsafe_name(video, allow_outside=allow_outside)
     if reason:
@@ -55,10 +57,10 @@ def opened_video(root: Path, video: str, *, allow_outside: bool = False) -> Iter
     try:
         if not allow_outside and not _place(descriptor).is_relative_to(os.path.realpath(root)):
             raise VideoError(
-                f"video {video}: it is a link that leads out of data.video_root ({root}): put the video there, "
+                f"video {shown(video)}: it is a link that leads out of data.video_root ({root}): put the video there, "
                 "or allow such links (data.allow_outside=true)"
             )
-        _require_regular(descriptor, video)
+        _require_video(descriptor, video)
         yield Path(f"/proc/self/fd/{descriptor}")
     finally:
         os.close(descriptor)
@@ -91,9 +93,9 @@ def unsafe_name(video: str, *, allow_outside: bool = False) -> str | None:
     return None
 
 
-def shown(video: str) -> str:
+def shown(text: str, max_characters: int = _MAX_SHOWN) -> str:
     """A name of any content as a message can quote it: printable, in one line, of bounded length."""
-    cut = video if len(video) <= _MAX_SHOWN else video[: _MAX_SHOWN - 1] + "…"
+    cut = text if len(text) <= max_characters else text[: max_characters - 1] + "…"
     return cut if cut.strip() and cut.isprintable() else ascii(cut)
 
 
@@ -103,21 +105,34 @@ def _handle(path: Path, video: str) -> int:
         return os.open(path, os.O_PATH | os.O_CLOEXEC)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise VideoError(
-            f"video {video}: there is no file {path}: check data.video_root and the sample's `video`"
+            f"video {shown(video)}: there is no file {_shown_path(path)}: "
+            "check data.video_root and the sample's `video`"
         ) from error
     except OSError as error:
-        raise VideoError(f"video {video}: {path} can't be opened ({error.strerror}): mend or remove it") from error
+        raise VideoError(
+            f"video {shown(video)}: {_shown_path(path)} can't be opened ({error.strerror}): mend or remove it"
+        ) from error
 
 
 def _place(descriptor: int) -> Path:
     return Path(os.readlink(f"/proc/self/fd/{descriptor}"))
 
 
-def _require_regular(descriptor: int, video: str) -> None:
+def _shown_path(path: Path) -> str:
+    return shown(str(path), MAX_PATH_BYTES)
+
+
+def _require_video(descriptor: int, video: str) -> None:
     status = os.stat(descriptor)
+    what = f"video {shown(video)}: {_shown_path(_place(descriptor))}"
     if not stat.S_ISREG(status.st_mode):
-        raise VideoError(f"video {video}: {_place(descriptor)} isn't a file")
+        raise VideoError(f"{what} isn't a file")
     if status.st_size == 0:
-        raise VideoError(f"video {video}: {_place(descriptor)} is empty")
-    if not os.access(f"/proc/self/fd/{descriptor}", os.R_OK):
-        raise VideoError(f"video {video}: {_place(descriptor)} can't be read: give this user the right to read it")
+        raise VideoError(f"{what} is empty")
+    try:
+        with open(f"/proc/self/fd/{descriptor}", "rb", buffering=0) as file:
+            header = file.read(HEADER_BYTES)
+    except OSError as error:
+        raise VideoError(f"{what} can't be read ({error.strerror}): mend or remove it") from error
+    if not is_video_container(header):
+        raise VideoError(f"{what} isn't a video, by its first bytes: re-encode it, to MP4 say, or remove it")

@@ -56,6 +56,9 @@ def add_parser(subparsers: _SubParsersAction[argparse.ArgumentParser]) -> None:
     check.add_argument("files", metavar="FILE", type=Path, nargs="+", help="sample file")
     check.add_argument("--against", metavar="FILE", type=Path, nargs="+", default=[], help="splits to share no video")
     check.add_argument("--video-root", metavar="DIR", type=Path, help="decode the videos, which lie below it")
+    check.add_argument(
+        "--allow-outside", action="store_true", help="absolute paths and links out of DIR too (data.allow_outside)"
+    )
     check.add_argument("--workers", metavar="N", type=int, help="processes that decode (default: one a core)")
     check.add_argument(
         "--timeout",
@@ -80,7 +83,11 @@ def run(args: argparse.Namespace) -> int:
     """
     _validate(args)
     settings = CheckSettings(
-        against=args.against, video_root=args.video_root, workers=args.workers, timeout_s=args.timeout
+        against=args.against,
+        video_root=args.video_root,
+        allow_outside=args.allow_outside,
+        workers=args.workers,
+        timeout_s=args.timeout,
     )
     check = check_files(args.files, settings)
     if args.json:

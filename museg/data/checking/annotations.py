@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 from typing import TypeGuard
 
 from museg.data.checking.anomalies import RULES, Anomaly, Kind, Severity
@@ -11,6 +10,7 @@ from museg.data.checking.reading import RawFile, RawRow
 from museg.data.prompts import special_token
 from museg.data.rows import MAX_SECONDS
 from museg.data.samples import TASKS, Segment
+from museg.video.paths import unsafe_name
 
 MAX_SHOWN = 60
 """Longest value quoted in a detail, in characters."""
@@ -46,11 +46,11 @@ class Annotation:
         )
 
 
-def read_annotations(file: RawFile) -> tuple[list[Annotation], list[Anomaly]]:
-    """Every row of the file, and what is wrong with single fields."""
+def read_annotations(file: RawFile, *, allow_outside: bool = False) -> tuple[list[Annotation], list[Anomaly]]:
+    """Every row of the file, and what is wrong with single fields; `allow_outside` lets paths of videos be absolute."""
     annotations, anomalies = [], []
     for row in file.rows:
-        fields = _Fields(file, row)
+        fields = _Fields(file, row, allow_outside=allow_outside)
         annotation = fields.annotation()
         annotations.append(annotation)
         anomalies += [annotation.anomaly(kind, detail) for kind, detail in fields.faults]
@@ -60,8 +60,9 @@ def read_annotations(file: RawFile) -> tuple[list[Annotation], list[Anomaly]]:
 class _Fields:
     """Reads one row field by field and notes the faults."""
 
-    def __init__(self, file: RawFile, row: RawRow) -> None:
+    def __init__(self, file: RawFile, row: RawRow, *, allow_outside: bool) -> None:
         self.file = file
+        self.allow_outside = allow_outside
         self.row = row
         self.fields = row.fields or {}
         self.faults: list[tuple[Kind, str]] = [] if row.fields is not None else [(Kind.malformed, row.reason)]
@@ -117,8 +118,9 @@ class _Fields:
 
     def _video(self, name: str) -> str | None:
         text = self._text(name)
-        if text and (PurePosixPath(text).is_absolute() or ".." in PurePosixPath(text).parts):
-            self._note(Kind.unsafe_path, f"{_short(text)} can lie outside the video root")
+        reason = unsafe_name(text, allow_outside=self.allow_outside) if text else None
+        if reason:
+            self._note(Kind.unsafe_path, f"{_short(text)}: {reason}")
         return text
 
     def _task(self, name: str) -> str | None:

@@ -77,7 +77,7 @@ RULES: Mapping[Kind, Rule] = {
     Kind.unknown_task: _fatal("the task is neither tvg nor tal", "name one of them"),
     Kind.wrong_task: _error("tvg, which asks for one segment, with several", "--fix makes it tal"),
     Kind.special_token: _fatal("the problem (or response) holds a token of the chat format", "remove it"),
-    Kind.unsafe_path: _fatal("the video path leaves the video root", "make it relative to the root, without .."),
+    Kind.unsafe_path: _fatal("the video's path leads out of the video root", "make it relative to it, without .."),
     Kind.empty_solution: _fatal("no segment at all", "annotate it"),
     Kind.non_finite: _fatal("a bound is no finite number of seconds", "mend it"),
     Kind.negative: _error("a bound before the video begins", "--fix cuts the segment at 0"),

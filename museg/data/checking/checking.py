@@ -28,6 +28,8 @@ class CheckSettings:
     """Splits that must share no video with the files."""
     video_root: Path | None = None
     """Decode the videos below it."""
+    allow_outside: bool = False
+    """Also those that lie elsewhere, by absolute paths or links (data.allow_outside)."""
     workers: int | None = None
     """Processes that decode; None: one a core."""
     timeout_s: float = DECODE_TIMEOUT_S
@@ -71,7 +73,7 @@ def check_files(paths: Sequence[Path], settings: CheckSettings) -> DataCheck:
     annotations: list[Annotation] = []
     anomalies: list[Anomaly] = []
     for file in files:
-        rows, faults = read_annotations(file)
+        rows, faults = read_annotations(file, allow_outside=settings.allow_outside)
         annotations += rows
         anomalies += faults
         anomalies += chain.from_iterable(segment_anomalies(row) for row in rows)
@@ -98,4 +100,10 @@ def _probes(
         return {}
     unsafe = {anomaly.video for anomaly in anomalies if anomaly.kind is Kind.unsafe_path}
     videos = {row.video: None for row in annotations if row.video is not None and row.video not in unsafe}
-    return probe_videos(settings.video_root, list(videos), workers=settings.workers, timeout_s=settings.timeout_s)
+    return probe_videos(
+        settings.video_root,
+        list(videos),
+        allow_outside=settings.allow_outside,
+        workers=settings.workers,
+        timeout_s=settings.timeout_s,
+    )

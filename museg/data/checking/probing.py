@@ -16,6 +16,7 @@ from museg.data.checking.anomalies import ROUNDING_S, Anomaly, Kind
 from museg.data.checking.segments import beyond
 from museg.data.checking.watched import Lost, run_watched
 from museg.errors import DataError, VideoError
+from museg.video.paths import opened_video, shown
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,11 +29,14 @@ class Probe:
     error: str = ""
 
 
-def probe_videos(root: Path, videos: Collection[str], *, workers: int | None, timeout_s: float) -> dict[str, Probe]:
+def probe_videos(
+    root: Path, videos: Collection[str], *, allow_outside: bool = False, workers: int | None, timeout_s: float
+) -> dict[str, Probe]:
     """Decode every video below `root` from its first to its last frame, with a progress bar on stderr.
 
     In `workers` processes (None: one a core), each of which is killed when a video takes longer than `timeout_s`: some
-    damaged files make decord spin for ever. Raises DataError if `root` is no folder.
+    damaged files make decord spin for ever. `allow_outside` is that of `opened_video`. Raises DataError if `root` is no
+    folder.
     """
     if not root.is_dir():
         raise DataError(f"data check: --video-root {root} isn't a folder")
@@ -40,7 +44,7 @@ def probe_videos(root: Path, videos: Collection[str], *, workers: int | None, ti
     there = [video for video in videos if os.path.isfile(root / video)]
     probes = {video: Probe(is_missing=True, error=f"there is no file {root / video}") for video in videos}
     outcomes = run_watched(
-        partial(_decode, root),
+        partial(_decode, root, allow_outside),
         there,
         workers=workers or os.cpu_count() or 1,
         timeout_s=timeout_s,
@@ -71,7 +75,7 @@ def video_anomalies(annotation: Annotation, probe: Probe) -> Iterator[Anomaly]:
         )
 
 
-def _decode(root: Path, video: str) -> Probe:
+def _decode(root: Path, allow_outside: bool, video: str) -> Probe:
     # Importing them takes seconds, which a check without videos need not spend.
     from museg.video.decoding import decode_clip
     from museg.video.pixel_budget import PATCH, FrameBudget
@@ -81,6 +85,7 @@ def _decode(root: Path, video: str) -> Probe:
         fps=1.0, min_frames=2, max_frames=2, min_pixels=PATCH**2, max_pixels=PATCH**2, total_pixels=PATCH**2
     )
     try:
-        return Probe(duration_s=decode_clip(root / video, video=video, budget=budget).duration_s)
+        with opened_video(root, video, allow_outside=allow_outside) as path:
+            return Probe(duration_s=decode_clip(path, video=video, budget=budget).duration_s)
     except VideoError as error:
-        return Probe(error=str(error).removeprefix(f"video {video}: "))
+        return Probe(error=str(error).removeprefix(f"video {shown(video)}: "))

@@ -9,6 +9,10 @@ from museg.errors import DataError
 from tests.museg.data.checking.rows import Row, check, found, row, write_rows
 
 NAN = float("nan")
+ONLY_FILES = "only files are read, by a path below data.video_root"
+UNPRINTABLE = "its path holds a control character or what is no text: rename it"
+RELATIVE = "write it relative to data.video_root"
+ABSOLUTE = f"{RELATIVE}, or allow it (data.allow_outside=true)"
 
 
 def test_a_clean_row_has_no_anomaly(tmp_path: Path) -> None:
@@ -39,8 +43,14 @@ def test_a_clean_row_has_no_anomaly(tmp_path: Path) -> None:
         (row(7, task=["tvg"]), "unknown_task", "'task' must be one of tvg, tal (got ['tvg'])"),
         (row(7, problem="a <|video_pad|> b"), "special_token", "'problem' holds <|video_pad|>"),
         (row(7, response="a<|im_end|>"), "special_token", "'response' holds <|im_end|>"),
-        (row(7, video="/etc/a.mp4"), "unsafe_path", "'/etc/a.mp4' can lie outside the video root"),
-        (row(7, video="a/../../b.mp4"), "unsafe_path", "'a/../../b.mp4' can lie outside the video root"),
+        (row(7, video="/etc/a.mp4"), "unsafe_path", "'/etc/a.mp4': its path is absolute: " + ABSOLUTE),
+        (row(7, video="a/../../b.mp4"), "unsafe_path", "'a/../../b.mp4': its path holds '..': " + RELATIVE),
+        (row(7, video="http://a/b.mp4"), "unsafe_path", "'http://a/b.mp4': its path is a URL: " + ONLY_FILES),
+        (
+            row(7, video="a\x1b[2J.mp4"),
+            "unsafe_path",
+            r"'a\x1b[2J.mp4': " + UNPRINTABLE,
+        ),
         (row(7, duration=0), "bad_duration", "'duration' must be seconds above 0 (got 0)"),
         (row(7, duration="9"), "bad_duration", "'duration' must be seconds above 0 (got '9')"),
         (row(7, duration=float("inf")), "bad_duration", "'duration' must be seconds above 0 (got inf)"),

@@ -55,7 +55,7 @@ def test_videos_are_decoded_to_learn_what_is_wrong_with_them(
         (7, "unreadable", "error"),
         (8, "missing_file", "error"),
         (9, "unsafe_path", "error"),
-        (10, "missing_file", "error"),
+        (10, "unsafe_path", "error"),
     ]
     details = [anomaly.detail for anomaly in result.anomalies]
     assert details[0] == "annotated as 5.5 s, the video has 4.000 s"
