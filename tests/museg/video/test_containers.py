@@ -21,27 +21,29 @@ PLAYLIST = "#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:2,\n{secret}\n#EXT-X-ENDLI
         ("mov", "libx264"),
         ("3gp", "mpeg4"),
         ("mkv", "libx264"),
-        ("webm", "libvpx"),
+        ("webm", "libvpx-vp9"),
         ("avi", "mpeg4"),
         ("wmv", "wmv2"),
         ("flv", "libx264"),
-        ("ogv", "libvpx"),
         ("ts", "libx264"),
         ("m2ts", "libx264"),
         ("mpg", "mpeg2video"),
         ("vob", "mpeg2video"),
         ("mxf", "mpeg2video"),
         ("nut", "mpeg4"),
-        ("ivf", "libvpx"),
+        ("ivf", "libvpx-vp9"),
         ("h264", "libx264"),
         ("m4v", "mpeg4"),
         ("rm", "rv10"),
     ],
 )
 def test_what_encoders_write_is_a_video(tmp_path: Path, suffix: str, codec: str) -> None:
-    path = tmp_path / f"video.{suffix}"
-    write_video(path, num_frames=4, fps=Fraction(25), height=144, width=176, codec=codec, options={"b": "200k"})
+    path = write_video(tmp_path / f"video.{suffix}", num_frames=4, fps=Fraction(25), height=144, width=176, codec=codec)
     assert is_video_container(path.read_bytes()[:HEADER_BYTES])
+
+
+def test_ogg_is_a_video() -> None:
+    assert is_video_container(b"OggS\x00\x02" + bytes(8))
 
 
 @pytest.mark.parametrize(
