@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -100,13 +101,17 @@ class Accumulator:
         while self.lockstep is not None and self.lockstep.any_has_group(False):
             self._add_filler()
 
-    def _add_filler(self) -> None:
+    def spoil(self) -> None:
+        """Make the gradient one that no optimizer step applies. On all ranks, before they step."""
+        self._add_filler(weight=math.nan)
+
+    def _add_filler(self, weight: float = 0.0) -> None:
         tower = self.engine.module.frozen_tower
         prompt = filler(self.encoder.tokenizer.eos_token_id, embed=tower.embed if tower else None)
         packed = packed_micro_batch(self.encoder, [prompt], self.engine.device)
         # Under ZeRO-3 the reference too is whole only where all ranks come along.
         [policy], _ = self.logprobs(packed, temperature=1.0)
-        self.backward(0.0 * policy.logprobs.sum())
+        self.backward(weight * policy.logprobs.sum())
 
     def _scored(
         self, model: PackedPolicy | DeepSpeedEngine, packed: PackedGroups, temperature: float

@@ -119,6 +119,8 @@ def reclaim_memory() -> None:
 def clip_at_step(engine: deepspeed.DeepSpeedEngine, config: Config) -> list[torch.Tensor] | None:
     """Where DeepSpeed keeps the gradient's norm to itself (stage 0 in float32), clip in its stead.
 
+    As DeepSpeed does elsewhere, a step whose norm isn't finite changes nothing.
+
     Returns:
         A list that every step adds its norm to, or None where `engine.get_global_grad_norm()` tells.
     """
@@ -129,6 +131,9 @@ def clip_at_step(engine: deepspeed.DeepSpeedEngine, config: Config) -> list[torc
     def clip(optimizer: torch.optim.Optimizer, *_: object) -> None:
         parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
         norms.append(torch.nn.utils.clip_grad_norm_(parameters, config.learner.max_grad_norm))
+        if not torch.isfinite(norms[-1]):
+            for parameter in parameters:
+                parameter.grad = None
 
     engine.optimizer.register_step_pre_hook(clip)
     return norms

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from enum import StrEnum
 
 from museg.errors import UserError
 
 
 class DivergedError(UserError):
-    """A loss or gradient that isn't finite; the message names the step and the group."""
+    """Numbers went so wrong that a run ends; the message names the step and what is likely to blame."""
+
+
+class SkipReason(StrEnum):
+    """Why an update was not applied: weights and optimizer are as before it."""
+
+    loss = "a loss or logprob isn't finite"
+    gradient = "the gradient isn't finite"
+    logprob_gap = "generator and learner don't compute the same policy"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +62,10 @@ class GroupStats:
     num_tokens: int
     """Completion tokens of the group; prompt not counted."""
 
+    @property
+    def finite(self) -> bool:
+        return math.isfinite(self.loss) and math.isfinite(self.logprob_gap_mean)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DemonstrationStats:
@@ -64,6 +78,10 @@ class DemonstrationStats:
     num_tokens: int
     """Tokens of the target; prompt not counted."""
 
+    @property
+    def finite(self) -> bool:
+        return math.isfinite(self.loss)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepStats:
@@ -72,7 +90,7 @@ class StepStats:
     step: int
     """GRPO steps since the optimizer's start, this one included; resumed with the state."""
     grad_norm: float
-    """Global L2 norm of the step's gradient before clipping."""
+    """Global L2 norm of the step's gradient before clipping; 0 where the update was skipped."""
     lr: float
     """That this step used."""
     seconds: float
@@ -83,3 +101,5 @@ class StepStats:
     """Forwards with their backwards."""
     num_tokens: int
     """That these went over: prompts, once each, and what follows them."""
+    skipped: SkipReason | None = None
+    """Of the step's last update; those after it were left out."""

@@ -35,15 +35,26 @@ class OldLogprobs:
             return [None] * num_groups
         return self._kept[self._num_done : self._num_done + num_groups]
 
+    @property
+    def at_first_update(self) -> bool:
+        """Whether the weights are still those that the step began with."""
+        return self._update == 0
+
+    @property
+    def num_updates_left(self) -> int:
+        """Of the step at work, the present one included."""
+        return self._num_updates - self._update
+
     def done(self, logprobs: Sequence[torch.Tensor]) -> None:
         """Go on behind these groups, keeping what they had in the first update."""
         if self._update == 0 and self._num_updates > 1:
             self._kept += [one.detach() for one in logprobs]
         self._num_done += len(logprobs)
 
-    def update_done(self) -> None:
+    def update_done(self, *, last: bool = False) -> None:
+        """Begin the next update, of the next step after its `last`."""
         self._num_done = 0
-        self._update = (self._update + 1) % self._num_updates
+        self._update = 0 if last else (self._update + 1) % self._num_updates
         if self._update == 0:
             self._kept.clear()
 

@@ -24,7 +24,8 @@ from actors.learner.group_losses import group_losses
 from actors.learner.lockstep import Lockstep
 from actors.learner.micro_batch import PromptCompletions
 from actors.learner.schedule import learning_rate
-from actors.learner.stats import DemonstrationStats, DivergedError, GroupStats, StepStats
+from actors.learner.soundness import Soundness
+from actors.learner.stats import DemonstrationStats, GroupStats, SkipReason, StepStats
 from actors.learner.updates import OldLogprobs
 from actors.phase_start import PhaseStart
 from actors.weight_sync.buckets import NamedParameter, WeightBucket, bucketed, pack, packed_values
@@ -45,7 +46,6 @@ if TYPE_CHECKING:
 
 Clip = VideoClip | EmbeddedVideo
 Run = Sequence[NamedParameter]
-_MEND = "resume from a checkpoint with a lower learner.lr"
 
 
 class LearnerWorker(Watched):
@@ -72,6 +72,7 @@ class LearnerWorker(Watched):
         # For generators on this node.
         self.segments: SegmentRing | None = None
         self.old_logprobs = OldLogprobs(config.grpo.updates_per_rollout)
+        self.soundness = Soundness.watching(config)
         torch.set_num_threads(config.learner.threads)
         torch.manual_seed(config.seed)
         torch.use_deterministic_algorithms(config.deterministic)
@@ -131,10 +132,7 @@ class LearnerWorker(Watched):
             totals: of this step's groups on all ranks together.
 
         Returns:
-            One entry a group, in order.
-
-        Raises:
-            DivergedError: a group's loss isn't finite; nothing of the micro-batch was added.
+            One entry a group, in order. Where a loss isn't finite, `step` skips the update.
         """
         prompts = [
             PromptCompletions(prompt=group.prompt, clip=clip, completions=[one.token_ids for one in group.completions])
@@ -146,9 +144,8 @@ class LearnerWorker(Watched):
             policy, reference = self.accumulator.logprobs(packed, self.config.generation.temperature)
             old = self.old_logprobs.of_next(len(groups))
             loss, stats = group_losses(groups, policy, reference, old, loss_settings(self.config), totals)
-            for group, one in zip(groups, stats, strict=True):
-                self._refuse_diverged(one.loss, f"group of sample {group.sample.idx} ({group.sample.video})")
             self.accumulator.backward(loss)
+            self.soundness.note(stats)
             self.old_logprobs.done([scored.logprobs for scored in policy])
         return stats
 
@@ -168,38 +165,42 @@ class LearnerWorker(Watched):
         with self.accumulator.micro_batch(prompts) as packed:
             policy, _ = self.accumulator.logprobs(packed, temperature=1.0)
             loss, stats = demonstration_losses(demonstrations, policy)
-            for demonstration, one in zip(demonstrations, stats, strict=True):
-                self._refuse_diverged(one.loss, f"sample {demonstration.idx} ({demonstration.video})")
             self.accumulator.backward(loss / num_demonstrations)
+            self.soundness.note(stats)
         return stats
 
     def step(self) -> StepStats:
         """Apply the accumulated gradient, clipped, at this step's learning rate, which all its updates share.
 
-        Raises:
-            DivergedError: the gradient isn't finite; the weights of this learner are lost then, unless it runs stage 0.
+        An update whose numbers went wrong on any rank is skipped on all (`StepStats.skipped`), and so are those that
+        would follow it in its step: weights and optimizer stay as they are, and only the schedule goes on.
         """
         self.accumulator.fill_in()
+        skipped = self.soundness.verdict(self.engine.device, first_update=self.old_logprobs.at_first_update)
+        if skipped:
+            # So that it goes the optimizer's own way out, which leaves nothing behind at any stage.
+            self.accumulator.spoil()
         started = time.perf_counter()
         step = self._step_number()
         lr = learning_rate(self.config.learner, step, self.schedule_steps)
         for parameters in self.engine.optimizer.param_groups:
             parameters["lr"] = lr
         self.engine.step()
-        self.old_logprobs.update_done()
-        norm = self.stage_0_norms.pop() if self.stage_0_norms is not None else self.engine.get_global_grad_norm()
+        norm = float(self.stage_0_norms.pop() if self.stage_0_norms is not None else self.engine.get_global_grad_norm())
+        if not math.isfinite(norm):
+            skipped = skipped or SkipReason.gradient
+        self._update_done(skipped)
         stats = StepStats(
             step=step,
-            grad_norm=float(norm),
+            grad_norm=0.0 if skipped else norm,
             lr=lr,
             seconds=time.perf_counter() - started,
             busy_s=(self.accumulator.busy_s,),
             num_micro_batches=self.accumulator.num_micro_batches,
             num_tokens=self.accumulator.num_tokens,
+            skipped=skipped,
         )
         self.accumulator.begin_update()
-        if not math.isfinite(stats.grad_norm):
-            raise DivergedError(f"step {step}: the gradient's norm is {stats.grad_norm}: {_MEND}")
         return stats
 
     def export_weights(self, *, within_node: bool = False) -> Iterator[WeightBucket | SharedBucket]:
@@ -291,9 +292,14 @@ class LearnerWorker(Watched):
         """The GRPO step at work, from 1 at the optimizer's start; DeepSpeed counts, and saves, optimizer steps."""
         return self.engine.global_steps // self.config.grpo.updates_per_rollout + 1
 
-    def _refuse_diverged(self, loss: float, of_what: str) -> None:
-        if not math.isfinite(loss):
-            raise DivergedError(f"step {self._step_number()}, {of_what}: the loss is {loss}: {_MEND}")
+    def _update_done(self, skipped: SkipReason | None) -> None:
+        """Count an update that DeepSpeed has counted, and those that are left out because it was skipped."""
+        if skipped is SkipReason.logprob_gap:
+            # The run ends, and what is saved is the state after the step before.
+            self.engine.global_steps -= 1
+        elif skipped:
+            self.engine.global_steps += self.old_logprobs.num_updates_left - 1
+        self.old_logprobs.update_done(last=skipped is not None)
 
 
 def _loaded(clips: Sequence[Clip | ray.ObjectRef]) -> list[Clip]:

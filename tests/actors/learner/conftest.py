@@ -97,6 +97,8 @@ def make_config(model_folder: Path) -> Callable[..., Config]:
         config.learner.max_grad_norm = 0.5
         config.learner.timeout_s = 120.0
         config.sync.bucket_mib = 1
+        # The engine's logprobs are made up here.
+        config.guards.max_logprob_gap = 50.0
         return config
 
     return make

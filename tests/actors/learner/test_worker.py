@@ -12,7 +12,8 @@ import ray
 import torch
 from transformers import AutoProcessor, Qwen2_5_VLForConditionalGeneration
 
-from actors.learner import DivergedError
+from actors.learner import LearnerWorker
+from actors.learner.stats import SkipReason
 from museg.config.schema import Config
 from museg.errors import ModelError
 from museg.grpo.aggregation import StepTotals
@@ -181,17 +182,38 @@ def test_the_gap_to_the_engine_is_told_by_completion_over_true_tokens(
         assert [gap.max for gap in stats.completion_gaps] == pytest.approx([0.25] * len(lengths), abs=1e-5)
 
 
-def test_a_loss_that_is_not_finite_names_the_step_and_the_group(gang: Gang, batch: Batch, plain_run: PlainRun) -> None:
-    totals = StepTotals.of(batch.groups)
-    infinite = replace(batch.groups[1], advantages=(float("inf"), 0.0, 0.0, 0.0))
-    for call in [rank.accumulate.remote([batch.groups[0], infinite], batch.clips[:2], totals) for rank in gang.ranks]:
-        with pytest.raises(
-            DivergedError, match=r"step 1, group of sample 1 \(carphone_pristine.mp4\): the loss is -inf"
-        ):
-            ray.get(call, timeout=60)
+def test_an_update_whose_numbers_went_wrong_on_one_rank_leaves_no_trace_on_any(
+    gang: Gang, batch: Batch, plain_run: PlainRun
+) -> None:
+    shares, start = EVEN[len(gang.ranks)], gang.weights()
+    first = batch.groups[0]
+    infinite = replace(first, advantages=(float("inf"), 0.0, 0.0, 0.0))
+    other_policy = replace(
+        first, completions=tuple(replace(one, logprobs=(-1e4,) * len(one.token_ids)) for one in first.completions)
+    )
+    _, skipped = gang.train_step(replace(batch, groups=(other_policy, *batch.groups[1:])), shares)
+    assert (skipped.skipped, skipped.step, skipped.grad_norm) == (SkipReason.logprob_gap, 1, 0.0)
+    assert largest_difference(gang.weights(), start) == 0.0
     for _ in range(3):
-        gang.train_step(batch, EVEN[len(gang.ranks)])
+        _, step_stats = gang.train_step(batch, shares)
+        assert step_stats.skipped is None
     assert largest_difference(gang.weights(), plain_run.weights) < 1e-4
+    learned = gang.weights()
+    group_stats, skipped = gang.train_step(replace(batch, groups=(infinite, *batch.groups[1:])), shares)
+    assert [stats.finite for stats in group_stats] == [False, True, True, True]
+    assert (skipped.skipped, skipped.step, skipped.grad_norm) == (SkipReason.loss, 4, 0.0)
+    gang.on_all("__ray_call__", spoil)
+    _, skipped = gang.train_step(batch, shares)
+    assert (skipped.skipped, skipped.step, skipped.grad_norm) == (SkipReason.gradient, 5, 0.0)
+    assert largest_difference(gang.weights(), learned) == 0.0
+    _, step_stats = gang.train_step(batch, shares)
+    assert (step_stats.step, step_stats.lr) == (6, pytest.approx(1e-3 * 15 / 20))
+    assert largest_difference(gang.weights(), learned) > 0.0
+
+
+def spoil(worker: LearnerWorker) -> None:
+    """A gradient that isn't finite, of losses that are."""
+    worker.accumulator.spoil()
 
 
 def test_a_folder_without_this_ranks_state_is_refused(gang: Gang, tmp_path: Path) -> None:
