@@ -24,6 +24,18 @@ def test_metrics_and_rollouts_read_back_as_written(run: RunDirectory) -> None:
     assert run.rollout_steps() == [2]
 
 
+def test_a_row_that_a_kill_has_torn_is_none_and_goes_when_the_run_goes_on(run: RunDirectory) -> None:
+    for step in (1, 2):
+        run.append_metrics({"step": step, "reward/mean": 0.5})
+    whole = run.metrics_file.read_bytes()
+    for length in range(len(whole) // 2 + 1, len(whole) - 1):
+        run.metrics_file.write_bytes(whole[:length])
+        assert [row["step"] for row in run.read_metrics()] == [1]
+    run.forget_after(2)
+    run.append_metrics({"step": 2})
+    assert [row["step"] for row in run.read_metrics()] == [1, 2]
+
+
 def test_a_checkpoint_that_fails_half_way_leaves_no_folder_of_its_name(run: RunDirectory) -> None:
     def fill_half_way() -> None:
         with run.checkpoint_store.new(5) as folder:
