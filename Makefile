@@ -5,7 +5,7 @@ STACK ?=
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: bench help setup quickstart test lint types clean
+.PHONY: bench chaos help setup quickstart test lint types clean
 
 help: ## What can be made
 	@grep -hE '^[a-z-]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -24,6 +24,10 @@ test: lint types ## Lint, types and all tests (ARGS="-m 'not slow'" for the quic
 
 bench: setup ## All benches of docs/performance.md, one after the other (about 15 minutes; leave the machine alone)
 	@for bench in learner decode weights rewards overlap step; do $(PYTHON) -m museg bench $$bench || exit; done
+
+chaos: setup ## Kill and stop every kind of worker in every phase, then ten minutes with a kill every 30 s (ARGS="--kills 200 --seed 1")
+	@$(PYTHON) -m tests.chaos.suite $(ARGS)
+	@$(PYTHON) -m tests.chaos.soak --minutes 10
 
 lint: setup ## Style and likely mistakes
 	@$(PYTHON) -m ruff check .

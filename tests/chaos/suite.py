@@ -1,0 +1,138 @@
+"""`make chaos`: every role killed and stopped in every phase, the numbers compared to the last bit, recoveries timed.
+
+python -m tests.chaos.suite --kills 60 --output cache/chaos
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import signal
+import statistics
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from tests.chaos.disturbed_run import DisturbedRun, Struck
+from tests.chaos.material import NUM_SAMPLES, Material, prepare
+from tests.chaos.plan import Blow, StepTimes, deal
+from tests.chaos.processes import DECODER
+from tests.chaos.record import Record
+
+STEPS = 14
+KILL, STOP = signal.SIGKILL, signal.SIGSTOP
+ROLES: Mapping[int, Mapping[str, Sequence[signal.Signals]]] = {
+    1: {
+        "generation-0": (KILL, STOP),
+        "reward-1": (KILL, STOP),
+        DECODER: (KILL,),
+        "learner-0": (KILL,),
+        "driver": (KILL,),
+    },
+    2: {"generation-1": (KILL,), "learner-0": (KILL, STOP), "learner-1": (KILL, STOP)},
+}
+"""Learner ranks → who is struck, by which signals."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Undisturbed:
+    """The run that the others are compared with."""
+
+    record: Record
+    times: StepTimes
+
+
+def undisturbed(material: Material, num_ranks: int, steps: int) -> Undisturbed:
+    run = DisturbedRun(
+        material=material,
+        name=f"undisturbed-{num_ranks}",
+        overrides=[f"learner.ranks={num_ranks}", f"grpo.steps={steps}"],
+    )
+    run.complete()
+    if run.failure:
+        raise SystemExit(f"the undisturbed run failed: {run.failure}")
+    return Undisturbed(record=Record.of(run.directory), times=run.step_times())
+
+
+def disturb(
+    material: Material, name: str, blows: Sequence[Blow], reference: Undisturbed, num_ranks: int, steps: int
+) -> tuple[list[Struck], list[str]]:
+    """What was struck in one run, and what is wrong with it: nothing, or a line each."""
+    run = DisturbedRun(
+        material=material,
+        name=name,
+        overrides=[f"learner.ranks={num_ranks}", f"grpo.steps={steps}"],
+        blows=blows,
+        times=reference.times,
+    )
+    run.complete()
+    (run.directory.path / "said.txt").write_text("".join(f"{at_s:.2f} {line}\n" for at_s, line in run.said))
+    if run.failure:
+        return run.struck, [run.failure]
+    record = Record.of(run.directory)
+    return run.struck, [*record.differences(reference.record), *record.misused_samples(NUM_SAMPLES)]
+
+
+def table(struck: Iterable[Struck]) -> str:
+    """Markdown: role, signal and phase with the seconds until the role was filled and until the next step was done."""
+    cases: defaultdict[tuple[str, str, str], list[Struck]] = defaultdict(list)
+    for one in struck:
+        for phase in (one.phase, "all"):
+            cases[one.blow.role, one.blow.signal.name, phase].append(one)
+    lines = [
+        "| struck | signal | phase | times | back after: median | longest | next step after: median | longest |",
+        "|---|---|---|---:|---:|---:|---:|---:|",
+    ]
+    for (role, name, phase), ones in sorted(cases.items()):
+        figures = " | ".join(
+            seconds
+            for values in ([one.back_s for one in ones], [one.step_s for one in ones])
+            for seconds in _two(values)
+        )
+        lines.append(f"| {role} | {name} | {phase} | {len(ones)} | {figures} |")
+    return "\n".join(lines) + "\n"
+
+
+def _two(values: Sequence[float | None]) -> tuple[str, str]:
+    known = [value for value in values if value is not None]
+    return (f"{statistics.median(known):.1f} s", f"{max(known):.1f} s") if known else ("", "")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kills", type=int, default=60)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--steps", type=int, default=STEPS, help="of each run")
+    parser.add_argument("--only", help="roles, by commas", default="")
+    parser.add_argument("--ranks", type=int, choices=sorted(ROLES), action="append", help="of the learner")
+    parser.add_argument("--output", type=Path, default=Path("cache/chaos"))
+    args = parser.parse_args()
+    console, began_s = Console(), time.monotonic()
+    material = prepare(args.output.absolute())
+    shutil.rmtree(material.runs, ignore_errors=True)
+    struck, wrong = [], []
+    for num_ranks in args.ranks or sorted(ROLES):
+        roles = {role: ROLES[num_ranks][role] for role in ROLES[num_ranks] if role in args.only or not args.only}
+        share = args.kills * len(roles) // sum(len(ROLES[one]) for one in args.ranks or ROLES) if not args.only else 0
+        reference = undisturbed(material, num_ranks, args.steps)
+        for index, blows in enumerate(deal(roles, share or args.kills, args.steps, args.seed)):
+            name = f"ranks-{num_ranks}-{index}"
+            some, faults = disturb(material, name, blows, reference, num_ranks, args.steps)
+            struck += some
+            wrong += [f"{name}: {fault}" for fault in faults]
+            state = "the numbers of the undisturbed run" if not faults else f"WRONG: {faults[0]}"
+            console.print(f"{name}: {len(some)} blows, {state}", markup=False, highlight=False, soft_wrap=True)
+    report = table(struck) + "".join(f"\n{line}" for line in wrong)
+    report += f"\n{len(struck)} blows in {time.monotonic() - began_s:.0f} s, seed {args.seed}; {len(wrong)} wrong\n"
+    (args.output / "recovery.md").write_text(report)
+    console.print(report, markup=False, highlight=False, soft_wrap=True)
+    return 1 if wrong or len(struck) < args.kills * 0.9 else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,82 @@
+"""What the processes of a run use, and whether that grows."""
+
+from __future__ import annotations
+
+import statistics
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import ray
+
+MIB = 2**20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """At one moment; seconds since the run's start."""
+
+    at_s: float
+    values: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Growth:
+    """Of one figure: its median in the first and in the last third of the time after the warm-up."""
+
+    name: str
+    early: float
+    late: float
+
+    @property
+    def share(self) -> float:
+        """What was added, as a share of the early figure."""
+        return (self.late - self.early) / self.early if self.early else float(self.late > 0)
+
+
+def growths(samples: Sequence[Sample], warm_up_s: float) -> list[Growth]:
+    """Of every figure that was there in both thirds."""
+    warm = [sample for sample in samples if sample.at_s >= warm_up_s]
+    third = len(warm) // 3
+    early, late = (_medians(part) for part in (warm[:third], warm[-third:] if third else []))
+    return [Growth(name=name, early=early[name], late=late[name]) for name in early if name in late]
+
+
+def used(processes: Iterable[psutil.Process], workers: Mapping[str, int], temp: Path) -> dict[str, float]:
+    """Own memory (what no other process shares), open files and threads by role; shared memory and files of all."""
+    names = {pid: name for name, pid in workers.items()}
+    values: dict[str, float] = defaultdict(float)
+    for process in processes:
+        try:
+            with process.oneshot():
+                memory, files, threads = process.memory_info(), process.num_fds(), process.num_threads()
+                role = names.get(process.pid) or process.name()
+        except (psutil.NoSuchProcess, psutil.ZombieProcess):
+            continue
+        if role in (*names.values(), "raylet", "gcs_server"):
+            values[f"{role}: own memory, MiB"] = (memory.rss - memory.shared) / MIB
+            values[f"{role}: open files"] = files
+            values[f"{role}: threads"] = threads
+        values["processes"] += 1
+    values["/dev/shm, MiB"] = psutil.disk_usage("/dev/shm").used / MIB
+    files = [path for path in temp.rglob("*") if "logs" not in path.parts]
+    values["temporary files without Ray's logs"] = len(files)
+    return dict(values)
+
+
+def object_store_mib() -> float:
+    """Of the cluster that this process has joined."""
+    total, free = (
+        resources.get("object_store_memory", 0.0) for resources in (ray.cluster_resources(), ray.available_resources())
+    )
+    return (total - free) / MIB
+
+
+def _medians(samples: Sequence[Sample]) -> dict[str, float]:
+    values: defaultdict[str, list[float]] = defaultdict(list)
+    for sample in samples:
+        for name, value in sample.values.items():
+            values[name].append(value)
+    return {name: statistics.median(some) for name, some in values.items()}
