@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import ray
 
@@ -16,15 +16,18 @@ from museg.data.samples import Sample
 from museg.errors import VideoError
 from museg.rewards.scoring import RewardBreakdown, Scorer
 from museg.video.clip import ClipFacts, VideoClip
-from museg.video.clip_store import ClipStore
-from museg.video.decoding import decode_clip
+from museg.video.clip_store import ClipStore, Decode
+from museg.video.decoder import Decoder
+from museg.video.decoding_process import UnreadableError
+from museg.video.limits import GIB, DecodeLimits
 from museg.video.paths import opened_video
 from museg.video.pixel_budget import FrameBudget
 
 SCORING: Final = "scoring"
 """Group of calls that have a thread of their own: a group's rewards never wait for a video."""
 
-GIB = 1 << 30
+
+Cause = Literal["video", "storage"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +37,8 @@ class DecodeOutcome:
     video: str
     error: str | None
     """Why there is no clip; None where there is one."""
+    cause: Cause = "video"
+    """Whose fault that is: the video's, or its storage's."""
     facts: ClipFacts | None = None
     """None where there is no clip."""
     num_visual_tokens: int = 0
@@ -52,21 +57,21 @@ class RewardWorker(Watched):
         self.rank = rank
         self.video_root = Path(config.data.video_root)
         self.allow_outside = config.data.allow_outside
-        self.clip_store = (
-            ClipStore(Path(config.video.cache_dir), max_bytes=int(config.video.cache_dir_gib * GIB))
-            if config.video.cache_dir is not None
-            else None
-        )
-        self.scorers = [Scorer.from_config(phase.config.reward) for phase in phases_of(config)]
+        self.decoder = Decoder(DecodeLimits.from_config(config.video))
+        self._clip: Decode = self.decoder.clip
+        if config.video.cache_dir is not None:
+            max_bytes = int(config.video.cache_dir_gib * GIB)
+            self._clip = ClipStore(Path(config.video.cache_dir), max_bytes=max_bytes, decode=self.decoder.clip).clip
+        self.scorers = [Scorer.from_config(phase.config.reward, guarded=True) for phase in phases_of(config)]
 
     def decode(self, video: str, budget: FrameBudget) -> tuple[DecodeOutcome, VideoClip | None]:
         """The clip of a video under `data.video_root`; one that can't be decoded is told in the outcome, not raised."""
         try:
-            decode = self.clip_store.clip if self.clip_store else decode_clip
             with opened_video(self.video_root, video, allow_outside=self.allow_outside) as path:
-                clip = decode(path, video=video, budget=budget)
+                clip = self._clip(path, video=video, budget=budget)
         except VideoError as error:
-            return DecodeOutcome(video=video, error=str(error)), None
+            cause: Cause = "storage" if isinstance(error, UnreadableError) else "video"
+            return DecodeOutcome(video=video, error=str(error), cause=cause), None
         frames, height, width, _ = clip.frames.shape
         num_visual_tokens = frames // 2 * (height // 28) * (width // 28)
         outcome = DecodeOutcome(

@@ -19,6 +19,8 @@ class ClipFacts:
     """Sampled frames a second, as the temporal positions have it."""
     num_frames: int
     """Sampled frames."""
+    decoder: str = "decord"
+    """`pyav` where decord couldn't open the video."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +42,8 @@ class VideoClip:
     """True duration of the video."""
     native_fps: float
     num_native_frames: int
+    decoder: str = "decord"
+    """`pyav` where decord couldn't open the video."""
 
     @property
     def facts(self) -> ClipFacts:
@@ -48,4 +52,5 @@ class VideoClip:
             native_fps=self.native_fps,
             sample_fps=self.sample_fps,
             num_frames=len(self.frames),
+            decoder=self.decoder,
         )

@@ -11,6 +11,7 @@ import zlib
 from contextlib import suppress
 from dataclasses import asdict, fields
 from pathlib import Path
+from typing import Protocol
 
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
@@ -29,6 +30,12 @@ _SUFFIX = ".museg-clip"
 _ARRAYS = ("frames", "frame_times_s")
 
 
+class Decode(Protocol):
+    """Makes the clip of a file; raises VideoError."""
+
+    def __call__(self, path: Path, *, video: str, budget: FrameBudget) -> VideoClip: ...
+
+
 class ClipStore:
     """A folder of decoded clips of bounded size, shared by the processes of a node.
 
@@ -38,22 +45,24 @@ class ClipStore:
     first. Entries appear whole; one that is damaged nevertheless is noticed by its checksum, removed and made anew.
     """
 
-    def __init__(self, folder: Path, *, max_bytes: int) -> None:
+    def __init__(self, folder: Path, *, max_bytes: int, decode: Decode = decode_clip) -> None:
+        """`decode` makes the clips that aren't there, as `decode_clip` does."""
         self.folder = folder
         self.max_bytes = max_bytes
+        self._decode = decode
 
     def clip(self, path: Path, *, video: str, budget: FrameBudget) -> VideoClip:
         """The clip from disk, or decoded and kept.
 
-        Raises VideoError as `decode_clip` does, and ConfigError if the folder can't be written to.
+        Raises VideoError as decoding does, and ConfigError if the folder can't be written to.
         """
         self._require_folder()
         if not path.is_file():
-            return decode_clip(path, video=video, budget=budget)
+            return self._decode(path, video=video, budget=budget)
         entry = self.folder / f"{_key(path, budget)}{_SUFFIX}"
         clip = _read(entry, video)
         if clip is None:
-            clip = decode_clip(path, video=video, budget=budget)
+            clip = self._decode(path, video=video, budget=budget)
             self._keep(entry, clip)
         return clip
 

@@ -1,138 +1,89 @@
 """Decode a video: only the sampled frames, upright, at the size the policy sees.
 
-decord says which frames a video holds and when; it decodes them too, all in order, unless the stream proves that most
-aren't needed (museg/video/needed_frames.py).
+In this process, where a decoder's crash is the caller's; museg/video/decoder.py does the same beside it.
 """
 
 from __future__ import annotations
 
-import math
-import re
-from collections.abc import Iterator
-from itertools import chain
 from pathlib import Path
 
-import decord
 import numpy as np
 import numpy.typing as npt
 
 from museg.errors import VideoError
 from museg.video.clip import VideoClip
-from museg.video.frame_sampling import sample_fps, sampled_frame_indices
-from museg.video.needed_frames import UnprovenError, needed_frames
+from museg.video.clip_plan import ClipPlan
+from museg.video.footage import frames_of, open_footage, told_of
+from museg.video.limits import DecodeLimits
 from museg.video.pixel_budget import FrameBudget, frame_size
 from museg.video.resizing import resize
 
-_NO_SUBSTITUTED_FRAMES = 1e-9
-"""Share of frames that decord may silently replace by a neighbour; 0 would mean any number."""
 
-_TIME_ROUNDING_S = 1e-6
-"""decord's times are float32."""
-
-_SOURCE_LOCATION = re.compile(r"\[\d\d:\d\d:\d\d\] \S+:\d+: ")
-
-
-def decode_clip(path: Path, *, video: str, budget: FrameBudget) -> VideoClip:
+def decode_clip(path: Path, *, video: str, budget: FrameBudget, limits: DecodeLimits | None = None) -> VideoClip:
     """Sample, decode and resize the video at `path`; `video` is its name in samples and messages.
 
     Times count from the start of the video stream, as decord gives them; the duration is the end of the last frame.
     Frames that the container keeps for decoding only (an edit list that starts inside a group of pictures) are neither
     counted nor shown. Rotation stored in the container is applied. Resizing is bicubic with antialiasing, rounded to
     uint8, as torchvision resizes uint8 tensors.
-    Raises VideoError, naming the video and the reason, if it is missing, not a video, empty, damaged or too elongated.
+    Raises VideoError, naming the video and the reason, if it is missing, not a video, empty, damaged, too elongated or
+    beyond the limits.
     """
-    _require_file(path, video)
-    try:
-        return _Footage(path).clip(video, budget)
-    except VideoError as error:
-        raise VideoError(f"video {video}: {error}") from error
-    except decord.DECORDLimitReachedError as error:
-        raise VideoError(f"video {video}: some frames can't be decoded where they belong: re-encode it") from error
-    except decord.DECORDError as error:
-        reason = _SOURCE_LOCATION.sub("", str(error)).strip().splitlines()[0]
-        raise VideoError(f"video {video}: decord can't decode it ({reason}): re-encode or remove it") from error
+    limits = limits or DecodeLimits()
+    require_file(path, video, limits)
+    with told_of(video):
+        footage = open_footage(path, limits)
+        plan = ClipPlan.of(footage, fps=budget.fps, min_frames=budget.min_frames, max_frames=budget.max_frames)
+        resized = ResizedFrames(len(plan.indices), budget)
+        for place, frame in frames_of(footage, np.asarray(plan.indices)):
+            resized.put(place, frame)
+    return planned_clip(plan, resized.frames, video)
 
 
-def _require_file(path: Path, video: str) -> None:
+def require_file(path: Path, video: str, limits: DecodeLimits) -> None:
+    """Raises VideoError unless there is a regular file of a size that is allowed."""
     if not path.exists():
         raise VideoError(f"video {video}: there is no file {path}: check data.video_root and the sample's `video`")
     if not path.is_file():
         raise VideoError(f"video {video}: {path} isn't a file")
-    if path.stat().st_size == 0:
+    size = path.stat().st_size
+    if size == 0:
         raise VideoError(f"video {video}: {path} is empty")
-
-
-class _Footage:
-    """An open video: what it holds, and its frames by presentation order."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        decord.logging.set_level(decord.logging.FATAL)
-        try:
-            self._reader = decord.VideoReader(
-                str(path), ctx=decord.cpu(0), num_threads=1, fault_tol=_NO_SUBSTITUTED_FRAMES
-            )
-        except RuntimeError as error:
-            raise VideoError("decord can't open it: it isn't a video, or its header is damaged") from error
-        if len(self._reader) == 0:
-            raise VideoError("it holds no frames")
-        intervals = np.asarray(self._reader.get_frame_timestamp(range(len(self._reader))), dtype=np.float64)
-        self.intervals_s = intervals[intervals[:, 0] > -_TIME_ROUNDING_S]
-        """Start and end of each shown frame, `[N, 2]`; hidden frames have negative times."""
-        self.fps = float(self._reader.get_avg_fps())
-        if not self.num_frames or not math.isfinite(self.fps) or self.fps <= 0:
-            raise VideoError(f"it shows {self.num_frames} frames at {self.fps} a second")
-
-    @property
-    def num_frames(self) -> int:
-        return len(self.intervals_s)
-
-    def clip(self, video: str, budget: FrameBudget) -> VideoClip:
-        indices = sampled_frame_indices(
-            self.num_frames, self.fps, fps=budget.fps, min_frames=budget.min_frames, max_frames=budget.max_frames
-        )
-        return VideoClip(
-            video=video,
-            frames=self._resized_frames(indices, budget),
-            frame_times_s=self.intervals_s[indices, 0],
-            sample_fps=sample_fps(len(indices), self.num_frames, self.fps),
-            duration_s=float(self.intervals_s[-1].max()),
-            native_fps=self.fps,
-            num_native_frames=self.num_frames,
+    if size > limits.max_file_bytes:
+        raise VideoError(
+            f"video {video}: the file has {size} bytes, more than video.max_file_gib={limits.max_file_gib:g} allows"
         )
 
-    def _resized_frames(self, indices: npt.NDArray[np.int64], budget: FrameBudget) -> npt.NDArray[np.uint8]:
-        try:
-            return _resized(needed_frames(self._path, indices, self.intervals_s[:, 0]), len(indices), budget)
-        except UnprovenError:
-            return _resized(self._frames_in_order(indices), len(indices), budget)
 
-    def _frames_in_order(self, indices: npt.NDArray[np.int64]) -> Iterator[npt.NDArray[np.uint8]]:
-        """The frames at ascending indices, each `[H, W, 3]` at its stored size.
+class ResizedFrames:
+    """A clip's frames within the budget, filled one by one; one at a time is held at its stored size."""
 
-        Every frame up to the last one is decoded in order: decord's `get_batch` and `skip_frames` seek between groups
-        of pictures, which gives other frames than asked for where a group is open (x265's default), an edit list hides
-        frames, or the rate varies.
+    def __init__(self, num_frames: int, budget: FrameBudget) -> None:
+        self._num_frames = num_frames
+        self._budget = budget
+        self.frames: npt.NDArray[np.uint8] = np.empty((0, 0, 0, 3), dtype=np.uint8)
+        """`[F, H, W, 3]`"""
+
+    def put(self, place: int, frame: npt.NDArray[np.uint8]) -> None:
+        """Resize the frame for its place; the one for place 0, the first to come, sets the size of all.
+
+        Raises VideoError if frames are too elongated.
         """
-        num_decoded = 0
-        for index in indices:
-            while num_decoded <= index:
-                frame = self._next_frame(num_decoded)
-                num_decoded += 1
-            yield frame.asnumpy()
-
-    def _next_frame(self, num_decoded: int) -> decord.nd.NDArray:
-        try:
-            return self._reader.next()
-        except StopIteration as error:
-            raise VideoError(f"it ends after {num_decoded} of its {self.num_frames} frames: re-encode it") from error
+        if place == 0:
+            height, width = frame_size(frame.shape[0], frame.shape[1], self._num_frames, self._budget)
+            self.frames = np.empty((self._num_frames, height, width, 3), dtype=np.uint8)
+        self.frames[place] = resize(frame, self.frames.shape[1], self.frames.shape[2])
 
 
-def _resized(frames: Iterator[npt.NDArray[np.uint8]], num_frames: int, budget: FrameBudget) -> npt.NDArray[np.uint8]:
-    """The frames within the budget, `[F, H, W, 3]`; one at a time is held at its stored size."""
-    first = next(frames)
-    height, width = frame_size(first.shape[0], first.shape[1], num_frames, budget)
-    resized = np.empty((num_frames, height, width, 3), dtype=np.uint8)
-    for place, frame in enumerate(chain([first], frames)):
-        resized[place] = resize(frame, height, width)
-    return resized
+def planned_clip(plan: ClipPlan, frames: npt.NDArray[np.uint8], video: str) -> VideoClip:
+    """The clip, once its frames are there."""
+    return VideoClip(
+        video=video,
+        frames=frames,
+        frame_times_s=np.asarray(plan.frame_times_s, dtype=np.float64),
+        sample_fps=plan.sample_fps,
+        duration_s=plan.duration_s,
+        native_fps=plan.native_fps,
+        num_native_frames=plan.num_native_frames,
+        decoder=plan.decoder,
+    )

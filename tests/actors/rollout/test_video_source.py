@@ -14,10 +14,11 @@ from actors.cluster import DeadlineError
 from actors.faults.seat import Seat
 from actors.faults.watched import as_actor
 from actors.reward.pool import RewardPool
-from actors.reward.worker import GIB, SCORING, DecodeOutcome, RewardWorker
+from actors.reward.worker import SCORING, DecodeOutcome, RewardWorker
 from actors.rollout.video_source import VideoSource
 from museg.config.schema import Config
 from museg.video.decoding import decode_clip
+from museg.video.limits import GIB
 from museg.video.pixel_budget import FrameBudget
 from tests.actors.material import run_config
 from tests.museg.video.footage import write_video

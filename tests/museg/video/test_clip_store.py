@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from museg.errors import ConfigError, VideoError
-from museg.video import clip_store
 from museg.video.clip import VideoClip
 from museg.video.clip_store import ClipStore
 from museg.video.decoding import decode_clip
@@ -26,17 +25,20 @@ def video(tmp_path: Path) -> Path:
     return write_video(tmp_path / "video.mp4", num_frames=50, fps=Fraction(30_000, 1001), height=96, width=128)
 
 
-@pytest.fixture
-def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The videos decoded so far."""
-    calls: list[str] = []
+class Decoding:
+    """Decodes and remembers what."""
 
-    def decode(path: Path, *, video: str, budget: FrameBudget) -> VideoClip:
-        calls.append(video)
+    def __init__(self) -> None:
+        self.videos: list[str] = []
+
+    def __call__(self, path: Path, *, video: str, budget: FrameBudget) -> VideoClip:
+        self.videos.append(video)
         return decode_clip(path, video=video, budget=budget)
 
-    monkeypatch.setattr(clip_store, "decode_clip", decode)
-    return calls
+
+@pytest.fixture
+def decoding() -> Decoding:
+    return Decoding()
 
 
 def assert_same(found: VideoClip, expected: VideoClip) -> None:
@@ -49,22 +51,26 @@ def entries(folder: Path) -> list[Path]:
     return sorted(folder.iterdir(), key=lambda path: path.stat().st_mtime_ns)
 
 
-def test_a_clip_is_decoded_once_and_then_read_by_any_process(video: Path, tmp_path: Path, decoded: list[str]) -> None:
-    expected = ClipStore(tmp_path / "clips", max_bytes=PLENTY).clip(video, video="a.mp4", budget=BUDGET)
-    found = ClipStore(tmp_path / "clips", max_bytes=PLENTY).clip(video, video="same.mp4", budget=BUDGET)
-    assert decoded == ["a.mp4"]
+def test_a_clip_is_decoded_once_and_then_read_by_any_process(video: Path, tmp_path: Path, decoding: Decoding) -> None:
+    expected = ClipStore(tmp_path / "clips", max_bytes=PLENTY, decode=decoding).clip(
+        video, video="a.mp4", budget=BUDGET
+    )
+    found = ClipStore(tmp_path / "clips", max_bytes=PLENTY, decode=decoding).clip(
+        video, video="same.mp4", budget=BUDGET
+    )
+    assert decoding.videos == ["a.mp4"]
     assert found.video == "same.mp4"
     assert_same(found, expected)
     assert_same(found, decode_clip(video, video="a.mp4", budget=BUDGET))
 
 
-def test_another_budget_or_a_changed_file_is_another_clip(video: Path, tmp_path: Path, decoded: list[str]) -> None:
-    store = ClipStore(tmp_path / "clips", max_bytes=PLENTY)
+def test_another_budget_or_a_changed_file_is_another_clip(video: Path, tmp_path: Path, decoding: Decoding) -> None:
+    store = ClipStore(tmp_path / "clips", max_bytes=PLENTY, decode=decoding)
     first = store.clip(video, video="a.mp4", budget=BUDGET)
     assert len(store.clip(video, video="a.mp4", budget=OTHER).frames) > len(first.frames)
     write_video(video, num_frames=90, fps=Fraction(30), height=96, width=128)
     assert len(store.clip(video, video="a.mp4", budget=BUDGET).frames) > len(first.frames)
-    assert len(decoded) == 3
+    assert len(decoding.videos) == 3
 
 
 @pytest.mark.parametrize(
@@ -79,24 +85,24 @@ def test_another_budget_or_a_changed_file_is_another_clip(video: Path, tmp_path:
     ids=["cut", "a bit flipped", "something else", "empty", "other fields"],
 )
 def test_a_damaged_entry_is_dropped_and_decoded_again(
-    damage: Callable[[bytes], bytes], video: Path, tmp_path: Path, decoded: list[str]
+    damage: Callable[[bytes], bytes], video: Path, tmp_path: Path, decoding: Decoding
 ) -> None:
-    store = ClipStore(tmp_path / "clips", max_bytes=PLENTY)
+    store = ClipStore(tmp_path / "clips", max_bytes=PLENTY, decode=decoding)
     expected = store.clip(video, video="a.mp4", budget=BUDGET)
     (entry,) = entries(store.folder)
     entry.write_bytes(damage(entry.read_bytes()))
     for _ in range(2):
         assert_same(store.clip(video, video="a.mp4", budget=BUDGET), expected)
-    assert len(decoded) == 2
+    assert len(decoding.videos) == 2
 
 
 def test_the_least_recently_used_clip_is_removed_first_and_nothing_else(
-    video: Path, tmp_path: Path, decoded: list[str]
+    video: Path, tmp_path: Path, decoding: Decoding
 ) -> None:
     videos = {name: tmp_path / name for name in "abc"}
     for path in videos.values():
         path.write_bytes(video.read_bytes())
-    store = ClipStore(tmp_path / "clips", max_bytes=PLENTY)
+    store = ClipStore(tmp_path / "clips", max_bytes=PLENTY, decode=decoding)
     store.folder.mkdir()
     (store.folder / "of the user's.txt").write_text("old")
     os.utime(store.folder / "of the user's.txt", (0, 0))
@@ -108,7 +114,7 @@ def test_the_least_recently_used_clip_is_removed_first_and_nothing_else(
     store.clip(videos["c"], video="c", budget=BUDGET)
     for name in "acb":
         store.clip(videos[name], video=name, budget=BUDGET)
-    assert decoded == ["a", "b", "c", "b"]
+    assert decoding.videos == ["a", "b", "c", "b"]
     assert len(entries(store.folder)) == 3
     assert (store.folder / "of the user's.txt").read_text() == "old"
 
