@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import statistics
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,7 @@ from actors.faults.watched import as_actor
 from actors.generation import GeneratedGroup, GenerationRequest, GenerationWorker, generation_options
 from actors.learner.placement import learner_options
 from actors.learner.worker import LearnerWorker
+from actors.weight_sync.buckets import pack
 from actors.weight_sync.publisher import SyncStats, WeightPublisher
 from museg.benchmarks.timing import ratio, side_by_side
 from museg.config.choices import DType
@@ -77,18 +78,47 @@ def measure_sync(shape: SyncShape, work: Path) -> dict[str, object]:
             stats.append(asyncio.run(publisher.publish(len(stats) + 1)))
 
         sync()
-        source = torch.ones(stats[0].num_bytes // 4)
-        copy = torch.ones_like(source)
-        timings = side_by_side({"sync": sync, "memcpy": lambda: copy.copy_(source)}, repeats=shape.repeats)
+        memcpy = _memcpy(stats[0].num_bytes)
+        timings = side_by_side({"sync": sync, "memcpy": memcpy}, repeats=shape.repeats)
         gaps = [_logprob_gap(published, group) for group in _samples(generators, shape.seed)]
+    alone = side_by_side({"prepack": _prepack(published), "memcpy": memcpy}, repeats=shape.repeats)
     return {
         "num_bytes": stats[0].num_bytes,
         **timings["sync"].figures("sync"),
         **timings["memcpy"].figures("memcpy"),
         "ratio_vs_memcpy": ratio(timings["sync"], timings["memcpy"]),
+        "prepack_vs_memcpy": ratio(alone["prepack"], alone["memcpy"]),
         "gb_per_s": statistics.median(one.gb_per_s for one in stats[-shape.repeats :]),
         "logprob_gap": max(gaps),
     }
+
+
+def _memcpy(num_bytes: int) -> Callable[[], object]:
+    source = torch.ones(num_bytes // 4)
+    copy = torch.ones_like(source)
+    return lambda: copy.copy_(source)
+
+
+def _prepack(model: Path) -> Callable[[], object]:
+    """What packs the model's matrices one after the other as vLLM does, in this process: what no sync can do without.
+
+    They lie as they do in the learner's buckets, in rows of an odd number of cache lines.
+    """
+    # Here, since the generators' processes have to set their environment before vLLM is imported.
+    from vllm._custom_ops import CPUDNNLGEMMHandler, create_onednn_mm
+
+    policy = load_policy(model, dtype=torch.float32, gradient_checkpointing=False)
+    bucket = pack([*policy.named_parameters()])
+    matrices = [weight for _, weight in bucket.parameters() if weight.dim() == 2]
+    packed: list[CPUDNNLGEMMHandler | None] = [None] * len(matrices)
+
+    def prepack() -> None:
+        for index, weight in enumerate(matrices):
+            # The old one goes first, as it does in a generator: its memory is then used for the new.
+            packed[index] = None
+            packed[index] = create_onednn_mm(weight.t(), 32)
+
+    return prepack
 
 
 def _config(shape: SyncShape, model: Path) -> Config:

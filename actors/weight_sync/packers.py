@@ -31,7 +31,7 @@ class Packers:
         self._packing.append(self._pool.submit(pack, *args))
 
     def wait(self) -> None:
-        """Return when all layers are packed. Raises what the first of them to fail raised, also after all have ended."""
+        """Return when no layer is being packed any longer. Raises what the first of them to fail raised."""
         ended, self._packing = self._packing, []
         failures = [failure for future in ended if (failure := future.exception())]
         if failures:

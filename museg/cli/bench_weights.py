@@ -17,8 +17,9 @@ def add_parser(benches: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         help="one publication of the weights, beside a copy of their bytes in memory",
         description="Publish a random float32 Qwen2.5-VL from a learner's rank to vLLM engines, through memory that "
         "they share, and copy as many bytes from one warm piece of memory to another by one thread, in turn. "
-        "ratio_vs_memcpy is the median of their ratios; logprob_gap compares a generator after the last publication "
-        "with the learner.",
+        "ratio_vs_memcpy is the median of their ratios. prepack_vs_memcpy is that of packing the matrices as vLLM on "
+        "CPU computes with them, by one thread in one process. logprob_gap compares a generator after the last "
+        "publication with the learner.",
         epilog="example: museg bench weights --generators 2 --json",
     )
     parser.add_argument(

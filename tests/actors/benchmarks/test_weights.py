@@ -17,3 +17,4 @@ def test_what_is_published_is_what_the_generator_then_samples_with(tmp_path: Pat
     assert figures["num_bytes"] > 4 * 2 * 256 * 3 * 704
     assert figures["logprob_gap"] < 1e-4
     assert figures["ratio_vs_memcpy"] == pytest.approx(figures["sync_s"] / figures["memcpy_s"])
+    assert figures["prepack_vs_memcpy"] > 0.5
