@@ -19,7 +19,7 @@ from tests.chaos.plan import BETWEEN, Blow, StepTimes, phase_at
 from tests.chaos.record import PHASES
 
 REPOSITORY = Path(__file__).parents[2]
-_LOOK_S = 0.005
+_LOOK_S = 0.01
 _LIVES = 20
 """Drivers that one run may use up: more is a run that doesn't come forward."""
 

@@ -40,6 +40,21 @@ ROLES: Mapping[int, Mapping[str, Sequence[signal.Signals]]] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Shape:
+    """What all runs that are compared have in common."""
+
+    num_ranks: int = 1
+    steps: int = STEPS
+    patience_s: float = 30.0
+    """Every deadline of the run: a stopped worker is noticed so late, a busy machine's slow one isn't taken for it."""
+
+    def overrides(self) -> list[str]:
+        rooms = ("generation", "reward", "learner", "sync")
+        deadlines = [f"{room}.timeout_s={self.patience_s:g}" for room in rooms]
+        return [f"learner.ranks={self.num_ranks}", f"grpo.steps={self.steps}", *deadlines]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Undisturbed:
     """The run that the others are compared with."""
 
@@ -47,12 +62,8 @@ class Undisturbed:
     times: StepTimes
 
 
-def undisturbed(material: Material, num_ranks: int, steps: int) -> Undisturbed:
-    run = DisturbedRun(
-        material=material,
-        name=f"undisturbed-{num_ranks}",
-        overrides=[f"learner.ranks={num_ranks}", f"grpo.steps={steps}"],
-    )
+def undisturbed(material: Material, shape: Shape) -> Undisturbed:
+    run = DisturbedRun(material=material, name=f"undisturbed-{shape.num_ranks}", overrides=shape.overrides())
     run.complete()
     if run.failure:
         raise SystemExit(f"the undisturbed run failed: {run.failure}")
@@ -60,13 +71,13 @@ def undisturbed(material: Material, num_ranks: int, steps: int) -> Undisturbed:
 
 
 def disturb(
-    material: Material, name: str, blows: Sequence[Blow], reference: Undisturbed, num_ranks: int, steps: int
+    material: Material, name: str, blows: Sequence[Blow], reference: Undisturbed, shape: Shape
 ) -> tuple[list[Struck], list[str]]:
     """What was struck in one run, and what is wrong with it: nothing, or a line each."""
     run = DisturbedRun(
         material=material,
         name=name,
-        overrides=[f"learner.ranks={num_ranks}", f"grpo.steps={steps}"],
+        overrides=shape.overrides(),
         blows=blows,
         times=reference.times,
     )
@@ -108,6 +119,7 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=60)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--steps", type=int, default=STEPS, help="of each run")
+    parser.add_argument("--patience", type=float, default=30, help="seconds of every deadline; more on a busy machine")
     parser.add_argument("--only", help="roles, by commas", default="")
     parser.add_argument("--ranks", type=int, choices=sorted(ROLES), action="append", help="of the learner")
     parser.add_argument("--output", type=Path, default=Path("cache/chaos"))
@@ -119,10 +131,11 @@ def main() -> int:
     for num_ranks in args.ranks or sorted(ROLES):
         roles = {role: ROLES[num_ranks][role] for role in ROLES[num_ranks] if role in args.only or not args.only}
         share = args.kills * len(roles) // sum(len(ROLES[one]) for one in args.ranks or ROLES) if not args.only else 0
-        reference = undisturbed(material, num_ranks, args.steps)
+        shape = Shape(num_ranks=num_ranks, steps=args.steps, patience_s=args.patience)
+        reference = undisturbed(material, shape)
         for index, blows in enumerate(deal(roles, share or args.kills, args.steps, args.seed)):
             name = f"ranks-{num_ranks}-{index}"
-            some, faults = disturb(material, name, blows, reference, num_ranks, args.steps)
+            some, faults = disturb(material, name, blows, reference, shape)
             struck += some
             wrong += [f"{name}: {fault}" for fault in faults]
             state = "the numbers of the undisturbed run" if not faults else f"WRONG: {faults[0]}"

@@ -10,15 +10,15 @@ import pytest
 from tests.chaos.material import prepare
 from tests.chaos.plan import Blow
 from tests.chaos.processes import DECODER
-from tests.chaos.suite import disturb, undisturbed
+from tests.chaos.suite import Shape, disturb, undisturbed
 
-STEPS = 6
+SHAPE = Shape(steps=6, patience_s=240)
 
 
 @pytest.mark.slow
 def test_a_run_whose_workers_are_killed_one_after_the_other_ends_with_the_undisturbed_numbers(tmp_path: Path) -> None:
     material = prepare(tmp_path)
-    reference = undisturbed(material, 1, STEPS)
+    reference = undisturbed(material, SHAPE)
     blows = [
         Blow(role="generation-0", step=2, phase="generate", fraction=0.5),
         Blow(role="reward-1", step=3, phase="generate", fraction=0.2),
@@ -26,6 +26,6 @@ def test_a_run_whose_workers_are_killed_one_after_the_other_ends_with_the_undist
         Blow(role="learner-0", step=4, phase="learn", fraction=0.5),
         Blow(role="driver", step=5, phase="generate", fraction=0.5),
     ]
-    struck, wrong = disturb(material, "killed", blows, reference, 1, STEPS)
+    struck, wrong = disturb(material, "killed", blows, reference, SHAPE)
     assert wrong == []
     assert [(one.blow.role, one.blow.signal) for one in struck] == [(blow.role, signal.SIGKILL) for blow in blows]
