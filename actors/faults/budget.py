@@ -34,7 +34,7 @@ class RestartBudget:
     ) -> None:
         """`already` were spent in the run's earlier lives; `say` tells the user of each."""
         self._config = config or RecoveryConfig()
-        self._say = say
+        self.say = say
         self._this_step = 0
         self._first_cause: str | None = None
         self.count = already
@@ -53,11 +53,11 @@ class RestartBudget:
         self.count += 1
         self._this_step += 1
         self._refuse_too_many()
-        self._say(f"{worker} is replaced: {told}")
+        self.say(f"{worker} is replaced: {told}")
         started = time.perf_counter()
         yield
         self.recoveries.append(Recovery(worker=worker, cause=told, seconds=time.perf_counter() - started))
-        self._say(f"{worker} is back after {self.recoveries[-1].seconds:.1f} s")
+        self.say(f"{worker} is back after {self.recoveries[-1].seconds:.1f} s")
 
     def step_done(self) -> None:
         """A step was finished, so what failed before was got over."""

@@ -24,6 +24,7 @@ from actors.learner.group_losses import group_losses
 from actors.learner.lockstep import Lockstep
 from actors.learner.micro_batch import PromptCompletions
 from actors.learner.schedule import learning_rate
+from actors.learner.snapshot import Files, SnapshotFacts, laid_out, snapshot, written_by
 from actors.learner.soundness import Soundness
 from actors.learner.stats import DemonstrationStats, GroupStats, SkipReason, StepStats
 from actors.learner.updates import OldLogprobs
@@ -112,9 +113,12 @@ class LearnerWorker(Watched):
         self._take_up(start)
         self.accumulator = Accumulator(self.engine, self.reference, self.encoder, self.lockstep)
 
-    def embed(self, clip: VideoClip) -> EmbeddedVideo:
-        """What the frozen vision tower makes of a clip (`policy.freeze_vision`); any rank by itself."""
-        return self.engine.module.frozen_tower.embed(clip)
+    def embed(self, clip: VideoClip) -> tuple[None, EmbeddedVideo]:
+        """What the frozen vision tower makes of a clip (`policy.freeze_vision`); any rank by itself.
+
+        Two values, so that the first can be waited for and the second need not travel.
+        """
+        return None, self.engine.module.frozen_tower.embed(clip)
 
     def accumulate(
         self, groups: Sequence[Group], clips: Sequence[Clip | ray.ObjectRef], totals: StepTotals
@@ -208,7 +212,10 @@ class LearnerWorker(Watched):
 
         All ranks run it to its end; rank 0 alone yields. Under ZeRO-3 one bucket at a time is whole, on every rank.
         Buckets that stay `within_node` lie in memory that later ones use again: see `SharedBucket`.
+
+        In the midst of an update, too.
         """
+        self.accumulator.come_together()
         runs = list(bucketed(self._parameters(), self.config.sync.bucket_mib * 1024**2))
         packs = self._pack_into(max(map(packed_values, runs)), within_node=within_node) if self.rank == 0 else None
         for run in runs:
@@ -245,6 +252,21 @@ class LearnerWorker(Watched):
             ModelError: the folder isn't a complete state for this number of ranks.
         """
         load_state(self.engine, path, rank=self.rank, num_ranks=self.config.learner.ranks)
+
+    @ray.method(num_returns=3)
+    def snapshot(self) -> tuple[SnapshotFacts, Files, Files]:
+        """What `save_state` would write, as values: facts, files for every rank, and those of this rank alone."""
+        return snapshot(self._step_number() - 1, self.save_state)
+
+    @ray.method(num_returns=2)
+    def copy_hf(self) -> tuple[None, Files]:
+        """What `save_hf` would write, as a value, rank 0's; with it a sign that it is there, which needn't travel."""
+        return None, written_by(self.save_hf)
+
+    def restore(self, shared: Files, own: Files) -> None:
+        """Take up a snapshot: the first rank's shared files and this rank's own. Raises as `load_state`."""
+        with laid_out(shared, own) as folder:
+            self.load_state(folder)
 
     def __repr__(self) -> str:
         return f"learner-{self.rank}"

@@ -34,10 +34,11 @@ class LearnerRank:
         """Have it step; the statistics to come."""
         return self._answer(self.seat.actor.step.remote())
 
-    def embed(self, clip: ray.ObjectRef) -> ray.ObjectRef:
-        """Have it run its vision tower; a reference to the `EmbeddedVideo`."""
-        self._videos.append(self.seat.actor.embed.remote(clip))
-        return self._videos[-1]
+    def embed(self, clip: ray.ObjectRef) -> tuple[ray.ObjectRef, ray.ObjectRef]:
+        """Have it run its vision tower; references to a sign that it has, and to the `EmbeddedVideo`."""
+        done, embedded = self.seat.actor.embed.options(num_returns=2).remote(clip)
+        self._videos.append(done)
+        return done, embedded
 
     def outstanding(self) -> tuple[int, int]:
         """Micro-batches and videos that it hasn't answered.

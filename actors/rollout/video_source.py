@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import ray
 
 from actors.reward.pool import RewardPool
-from actors.reward.worker import GIB, DecodeOutcome
+from actors.reward.worker import DecodeOutcome
+from museg.video.limits import GIB
 from museg.video.pixel_budget import FrameBudget
 
 Decoded = tuple[DecodeOutcome, ray.ObjectRef]
-Embed = Callable[[ray.ObjectRef], ray.ObjectRef]
+Embed = Callable[[ray.ObjectRef], Awaitable[ray.ObjectRef]]
 """From a clip to the frozen tower's embeddings of it."""
 _Key = tuple[str, FrameBudget]
 
@@ -69,11 +70,11 @@ class VideoSource:
     async def _decode(self, key: _Key) -> Decoded:
         try:
             outcome, clip = await self.reward_workers.decode(*key)
+            if outcome.error is not None:
+                return outcome, clip
+            decoded = outcome, clip if self.embed is None else await self.embed(clip)
         finally:
             del self._decoding[key]
-        if outcome.error is not None:
-            return outcome, clip
-        decoded = outcome, clip if self.embed is None else self.embed(clip)
         self._keep(key, decoded)
         return decoded
 

@@ -172,7 +172,7 @@ def driven(gang: Gang) -> LearnerGang:
 
 async def learn(gang: LearnerGang, rollouts: Sequence[Rollout]) -> tuple[list[GroupStats], StepStats]:
     """One step on these rollouts, all of which are there."""
-    learning = gang.begin_step(StepTotals.of([rollout.group for rollout in rollouts]))
+    learning = await gang.begin_step(StepTotals.of([rollout.group for rollout in rollouts]))
     for rollout in rollouts:
         learning.add(rollout)
     return await learning.finish()

@@ -104,8 +104,8 @@ def test_embedded_once_videos_are_learned_from_without_the_tower_and_saved_with_
     async def two_steps() -> list[list[float]]:
         # Three videos for four groups.
         videos = {clip.video: clip for clip in batch.clips}
-        clips = {video: learner.embed(ray.put(clip)) for video, clip in videos.items()}
-        ray.wait(list(clips.values()), num_returns=3, timeout=CALL_TIMEOUT_S)
+        refs = await asyncio.gather(*(learner.embed(ray.put(clip)) for clip in videos.values()))
+        clips = dict(zip(videos, refs, strict=True))
         rollouts = [
             Rollout(group=group, clip=clips[clip.video], num_prompt_tokens=64)
             for group, clip in zip(batch.groups, batch.clips, strict=True)
@@ -148,14 +148,13 @@ def test_a_rank_that_waits_for_another_in_its_micro_batch_is_not_asked_to_embed(
     clip = ray.put(batch.clips[0])
 
     async def embed_while_a_rank_waits() -> None:
-        embedded = learner.embed(clip)
-        learning = learner.begin_step(totals)
+        embedded = await learner.embed(clip)
+        learning = await learner.begin_step(totals)
         learning.add(Rollout(group=batch.groups[0], clip=embedded, num_prompt_tokens=64))
         # Under ZeRO-3 the first rank can't go on before the second has something to compute.
         await asyncio.sleep(0.5)
-        others = [learner.embed(clip) for _ in range(3)]
-        ready, _ = ray.wait(others, num_returns=3, timeout=30)
-        assert len(ready) == 3
+        async with asyncio.timeout(30):
+            others = await asyncio.gather(*(learner.embed(clip) for _ in range(3)))
         for group in batch.groups[1:]:
             learning.add(Rollout(group=group, clip=others[0], num_prompt_tokens=64))
         stats, _ = await learning.finish()

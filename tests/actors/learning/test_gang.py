@@ -119,7 +119,7 @@ def test_groups_go_out_as_micro_batches_close_and_are_answered_in_order_without_
     ranks = [RecordingRank(), RecordingRank()]
 
     async def step() -> tuple[list[GroupStats], StepStats]:
-        learning = gang_of(ranks).begin_step(TOTALS)
+        learning = await gang_of(ranks).begin_step(TOTALS)
         sent = []
         for rollout in ROLLOUTS:
             learning.add(rollout)
@@ -148,7 +148,7 @@ def test_who_computes_what_does_not_depend_on_when_groups_come(pause_before: set
     ranks = [RecordingRank(), RecordingRank(), RecordingRank()]
 
     async def step() -> None:
-        learning = gang_of(ranks).begin_step(TOTALS)
+        learning = await gang_of(ranks).begin_step(TOTALS)
         for place, rollout in enumerate(ROLLOUTS):
             if place in pause_before:
                 await asyncio.sleep(0.01)
@@ -163,7 +163,7 @@ def test_updates_go_over_the_same_micro_batches_and_a_step_tells_of_the_first_bu
     rank = RecordingRank()
 
     async def step() -> tuple[list[GroupStats], StepStats]:
-        learning = gang_of([rank], updates=3).begin_step(TOTALS)
+        learning = await gang_of([rank], updates=3).begin_step(TOTALS)
         for rollout in ROLLOUTS:
             learning.add(rollout)
         return await learning.finish()
@@ -199,7 +199,7 @@ def test_a_failure_is_told_at_the_end_of_the_step_and_only_there() -> None:
 
     async def step(*, given_up: bool) -> None:
         asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
-        learning = gang_of([RecordingRank()], micro_batch_tokens=1).begin_step(TOTALS)
+        learning = await gang_of([RecordingRank()], micro_batch_tokens=1).begin_step(TOTALS)
         for rollout in [rollout_of(13, 5), rollout_of(13, 4), *ROLLOUTS[2:]]:
             learning.add(rollout)
             await asyncio.sleep(0.01)
@@ -221,7 +221,7 @@ def test_a_rank_that_never_answers_ends_at_the_deadline_that_is_named() -> None:
     async def learn_with_a_hung_rank() -> None:
         rank = RecordingRank()
         rank.step = HungCall()  # type: ignore[assignment]
-        learning = gang_of([rank], timeout_s=0.1).begin_step(TOTALS)
+        learning = await gang_of([rank], timeout_s=0.1).begin_step(TOTALS)
         for rollout in ROLLOUTS:
             learning.add(rollout)
         await learning.finish()
