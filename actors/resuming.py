@@ -47,8 +47,6 @@ class TrainerState:
     learner_ranks: int = 0
     """That the state is of, as is the next; 0: not known."""
     zero_stage: int = 0
-    restarts: int = 0
-    """Workers that were replaced."""
 
     def write(self, checkpoint: Path) -> None:
         (checkpoint / "trainer.json").write_text(json.dumps(asdict(self)), encoding="utf-8")
