@@ -30,7 +30,7 @@ class Restarts:
     def __init__(
         self, seats: Sequence[Seat], budget: RestartBudget | None, begin_again: Callable[[], Awaitable[None]]
     ) -> None:
-        """`begin_again` fills all seats anew and brings the ranks to where they were; no budget: no rank is replaced."""
+        """`begin_again` fills all seats anew and brings the ranks to where they were; no budget: none is replaced."""
         self.budget = budget
         self.life = 0
         """Restarts so far."""
