@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import repeat
 
 from actors.learner.stats import DemonstrationStats, GroupStats, StepStats
 from actors.rollout.flat_groups import Harvest
@@ -43,6 +45,7 @@ def step_metrics(
 
     Rewards and completions are those of the step's own prompts, whatever was drawn beside them; policy and parity those
     of the groups that were learned from (`group_stats`, in the harvest's order); throughput is of all that was sampled.
+    In a skipped step means are over what is finite, and 0 where nothing is.
     """
     groups = [rollout.group for rollout in harvest.rollouts[: harvest.num_own]]
     everything = [completion for rollout in harvest.rollouts for completion in rollout.group.completions]
@@ -54,9 +57,9 @@ def step_metrics(
     return {
         "step": step,
         "weights_version": min(versions),
-        "reward/mean": statistics.fmean(totals),
-        "reward/std": statistics.pstdev(totals),
-        **{f"reward/{name}": statistics.fmean(reward.values[name] for reward in rewards) for name in rewards[0].values},
+        "reward/mean": mean(totals),
+        "reward/std": spread(totals),
+        **{f"reward/{name}": mean(reward.values[name] for reward in rewards) for name in rewards[0].values},
         "reward/failures": sum(len(reward.failures) for reward in rewards),
         **harvest.metrics(),
         "completion/tokens_mean": statistics.fmean(tokens),
@@ -78,13 +81,15 @@ def _learner_metrics(group_stats: Sequence[GroupStats]) -> dict[str, float]:
     tokens = [stats.num_tokens for stats in group_stats]
     ratios = [stats.num_ratios for stats in group_stats]
     return {
-        "policy/kl": statistics.fmean((stats.kl for stats in group_stats), tokens),
-        "policy/entropy": statistics.fmean((stats.entropy for stats in group_stats), tokens),
-        "policy/clip_fraction": statistics.fmean((stats.clip_fraction for stats in group_stats), ratios),
-        "policy/loss": statistics.fmean(stats.loss for stats in group_stats),
+        "policy/kl": mean((stats.kl for stats in group_stats), tokens),
+        "policy/entropy": mean((stats.entropy for stats in group_stats), tokens),
+        "policy/clip_fraction": mean((stats.clip_fraction for stats in group_stats), ratios),
+        "policy/loss": mean(stats.loss for stats in group_stats),
         **_importance_metrics(group_stats),
-        "parity/logprob_gap_mean": statistics.fmean((stats.logprob_gap_mean for stats in group_stats), tokens),
-        "parity/logprob_gap_max": max(stats.logprob_gap_max for stats in group_stats),
+        "parity/logprob_gap_mean": mean((stats.logprob_gap_mean for stats in group_stats), tokens),
+        "parity/logprob_gap_max": max(
+            filter(math.isfinite, (stats.logprob_gap_max for stats in group_stats)), default=0.0
+        ),
     }
 
 
@@ -95,27 +100,46 @@ def _importance_metrics(group_stats: Sequence[GroupStats]) -> dict[str, float]:
         return {}
     importance, num_tokens = zip(*weighted, strict=True)
     return {
-        "policy/importance_mean": statistics.fmean((one.mean for one in importance), num_tokens),
-        "policy/importance_capped_fraction": statistics.fmean((one.capped_fraction for one in importance), num_tokens),
+        "policy/importance_mean": mean((one.mean for one in importance), num_tokens),
+        "policy/importance_capped_fraction": mean((one.capped_fraction for one in importance), num_tokens),
     }
 
 
 def supervised_metrics(
     step: int, stats: Sequence[DemonstrationStats], step_stats: StepStats, times: Mapping[str, float]
 ) -> dict[str, float]:
-    """The keys of a supervised run's metrics.jsonl; means over demonstrations, the entropy's over tokens."""
+    """The keys of a supervised run's metrics.jsonl; means over demonstrations, the entropy's over tokens.
+
+    In a skipped step they are over what is finite, and 0 where nothing is.
+    """
     tokens = [one.num_tokens for one in stats]
     return {
         "step": step,
-        "sft/loss": statistics.fmean(one.loss for one in stats),
+        "sft/loss": mean(one.loss for one in stats),
         "sft/tokens_mean": statistics.fmean(tokens),
-        "policy/entropy": statistics.fmean((one.entropy for one in stats), tokens),
+        "policy/entropy": mean((one.entropy for one in stats), tokens),
         "policy/grad_norm": step_stats.grad_norm,
         "policy/lr": step_stats.lr,
         **times,
         "throughput/samples_per_s": len(stats) / times["time/step_s"],
         "throughput/tokens_per_s": sum(tokens) / times["time/step_s"],
     }
+
+
+def mean(values: Iterable[float], weights: Iterable[float] | None = None) -> float:
+    """Mean over the values that are finite; 0 where none is."""
+    pairs = zip(values, repeat(1.0) if weights is None else weights, strict=False)
+    weighted = [(value, weight) for value, weight in pairs if math.isfinite(value)]
+    if not weighted:
+        return 0.0
+    finite, of_these = zip(*weighted, strict=True)
+    return statistics.fmean(finite, of_these)
+
+
+def spread(values: Sequence[float]) -> float:
+    """Standard deviation of the values that are finite; 0 where none is."""
+    finite = [value for value in values if math.isfinite(value)]
+    return statistics.pstdev(finite) if finite else 0.0
 
 
 def rollout_rows(step: int, harvest: Harvest, group_stats: Sequence[GroupStats]) -> Iterator[dict[str, object]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from statistics import mean, stdev
 
@@ -20,11 +21,16 @@ def group_advantages(rewards: Sequence[float], *, scale: AdvantageScale, eps: fl
         scale: divide by the group's deviation, or not.
         eps: added to the deviation, so that a group of equal rewards has advantages of zero.
 
+    Returns:
+        One a reward; NaN throughout if one of these isn't finite, for there is no mean to compare with then.
+
     Raises:
         ValueError: there are fewer than two rewards; a group of one has no advantage.
     """
     if len(rewards) < 2:
         raise ValueError(f"advantages need a group of at least two rewards (got {len(rewards)})")
+    if not all(map(math.isfinite, rewards)):
+        return [math.nan] * len(rewards)
     centre = mean(rewards)
     unit = stdev(rewards) + eps if scale is AdvantageScale.std else 1.0
     return [(reward - centre) / unit for reward in rewards]

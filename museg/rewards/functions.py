@@ -23,6 +23,14 @@ RewardFunction = Callable[[ParsedAnswer, Sample, ClipFacts | None], float]
 _PATH = re.compile(r"([^\W\d]\w*(?:\.[^\W\d]\w*)*):([^\W\d]\w*)")
 
 
+class NotFiniteError(RewardError):
+    """A reward function of the user's that returned infinity or NaN."""
+
+    def __init__(self, message: str, value: float = math.nan) -> None:
+        super().__init__(message)
+        self.value = value
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UserReward:
     """A reward function and what it is called by."""
@@ -37,15 +45,17 @@ class UserReward:
         """The function's value.
 
         Raises:
-            RewardError: it raised, or returned something that isn't a finite number.
+            RewardError: it raised, or returned something that isn't a number, or NotFiniteError if not a finite one.
         """
         where = f"reward function {self.path} on sample {sample.idx} ({sample.video})"
         try:
             value = self.function(answer, sample, clip)
         except Exception as error:
             raise RewardError(f"{where} raised {type(error).__name__}: {error}") from error
-        if not isinstance(value, numbers.Real) or not math.isfinite(value):
+        if not isinstance(value, numbers.Real):
             raise RewardError(f"{where} returned {value!r}, which isn't a finite number")
+        if not math.isfinite(value):
+            raise NotFiniteError(f"{where} returned {value!r}, which isn't a finite number", float(value))
         return float(value)
 
 

@@ -13,7 +13,7 @@ from museg.data.samples import Sample
 from museg.errors import ConfigError, RewardError
 from museg.rewards.answers import ParsedAnswer, parse_answer
 from museg.rewards.format import format_reward, tiered_format, timestamp_reward
-from museg.rewards.functions import UserReward, load_user_reward
+from museg.rewards.functions import NotFiniteError, UserReward, load_user_reward
 from museg.rewards.rules import RewardRules, rules_of
 from museg.rewards.segment_matching import match_segments
 from museg.video.clip import ClipFacts
@@ -54,16 +54,20 @@ class Scorer:
         weights: Mapping[str, float],
         user_rewards: Sequence[UserReward],
         on_error: OnRewardError,
+        *,
+        guarded: bool = False,
     ) -> None:
         self.rules = rules
         self.weights = dict(weights)
         """Reward name → weight, of the rewards that GRPO maximises."""
         self.user_rewards = tuple(user_rewards)
         self.on_error = on_error
+        self.guarded = guarded
+        """Whoever takes the scores looks for values that aren't finite: under `on_error=error` they pass."""
         self._warned_of: set[str] = set()
 
     @classmethod
-    def from_config(cls, reward: RewardConfig) -> Scorer:
+    def from_config(cls, reward: RewardConfig, *, guarded: bool = False) -> Scorer:
         """Raises ConfigError for a reward that there isn't, can't be imported, or whose name is taken."""
         weights: dict[str, float] = {}
         user_rewards = []
@@ -79,14 +83,14 @@ class Scorer:
             if name in weights:
                 raise ConfigError(f"reward.functions names {name!r} twice: name each reward once, or rename one")
             weights[name] = reward.weights.get(function, reward.weights.get(name, 1.0))
-        return cls(rules_of(reward), weights, user_rewards, reward.on_error)
+        return cls(rules_of(reward), weights, user_rewards, reward.on_error, guarded=guarded)
 
     def score(self, text: str, sample: Sample, clip: ClipFacts | None = None) -> RewardBreakdown:
         """All rewards of one completion and their weighted sum.
 
         Ranges: format, format_n_timestamp, timestamp and local_matching 0 to 1; global_matching 0 to 1, or above for
         nested annotations that the rules don't merge; segment_matching is the sum of these two or their mean. The
-        user's own are as they come, but finite.
+        user's own are as they come, but finite unless the scorer is `guarded`.
 
         Raises:
             RewardError: a function of the user's failed and `reward.on_error` is `error`.
@@ -101,6 +105,9 @@ class Scorer:
             try:
                 values[reward.name] = reward.value(answer, sample, clip)
             except RewardError as error:
+                if self.guarded and isinstance(error, NotFiniteError) and self.on_error is OnRewardError.error:
+                    values[reward.name] = error.value
+                    continue
                 if self.on_error is OnRewardError.error:
                     raise RewardError(f"{error}: mend it, or score 0 there with reward.on_error=zero") from error
                 values[reward.name] = 0.0

@@ -2,7 +2,7 @@
 
 runs/<name>/
     config.yaml   metrics.jsonl   summary.json   report.html   workers.json (while the run goes)
-    rollouts/step-NNNNNN.jsonl
+    rollouts/step-NNNNNN.jsonl   bad_steps/step-NNNNNN.jsonl (steps that were skipped)
     checkpoints/step-NNNNNN/{hf,state,trainer.json,manifest.json}
     checkpoints/best → step-NNNNNN
 """
@@ -55,6 +55,9 @@ class RunDirectory:
     def rollouts_file(self, step: int) -> Path:
         return self.path / "rollouts" / f"step-{step:06d}.jsonl"
 
+    def bad_step_file(self, step: int) -> Path:
+        return self.path / "bad_steps" / f"{step_folder(step)}.jsonl"
+
     def checkpoint(self, step: int) -> Path:
         return self.checkpoint_store.folder(step)
 
@@ -71,11 +74,21 @@ class RunDirectory:
         text = "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
         write_atomically(self.rollouts_file(step), text)
 
+    def write_bad_step(self, step: int, rows: Iterable[Mapping[str, object]]) -> None:
+        """Rows of a step that was skipped, instead of those of `write_rollouts`."""
+        self.bad_step_file(step).parent.mkdir(exist_ok=True)
+        text = "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
+        write_atomically(self.bad_step_file(step), text)
+
     def write_summary(self, summary: Mapping[str, object]) -> None:
         write_atomically(self.summary_file, json.dumps(summary, indent=2, allow_nan=False) + "\n")
 
     def read_metrics(self) -> list[dict[str, object]]:
         return list(_read_lines(self.metrics_file))
+
+    def has_row(self, step: int) -> bool:
+        """Whether the step is on record in metrics.jsonl."""
+        return any(int(str(row["step"])) == step for row in self.read_metrics())
 
     def read_rollouts(self, step: int) -> list[dict[str, object]]:
         return list(_read_lines(self.rollouts_file(step)))
@@ -100,6 +113,9 @@ class RunDirectory:
         for later in self.rollout_steps():
             if later > step:
                 self.rollouts_file(later).unlink()
+        for file in (self.path / "bad_steps").glob("step-*.jsonl"):
+            if (match := STEP_FOLDER.fullmatch(file.stem)) and int(match.group(1)) > step:
+                file.unlink()
 
 
 def _read_lines(path: Path) -> Iterator[dict[str, object]]:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from hypothesis import given
@@ -44,3 +46,9 @@ def test_advantages_equal_torchs_standardised_rewards(rewards: list[float]) -> N
 def test_a_group_of_one_is_refused(rewards: list[float]) -> None:
     with pytest.raises(ValueError, match="at least two rewards"):
         group_advantages(rewards, scale=STD, eps=1e-4)
+
+
+@pytest.mark.parametrize("wrong", [math.inf, -math.inf, math.nan])
+@pytest.mark.parametrize("scale", list(AdvantageScale))
+def test_a_group_with_a_reward_that_is_not_finite_has_no_advantages(wrong: float, scale: AdvantageScale) -> None:
+    assert all(map(math.isnan, group_advantages([1.0, wrong, 0.0], scale=scale, eps=1e-4)))

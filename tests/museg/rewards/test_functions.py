@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import pickle
 import sys
 from pathlib import Path
@@ -134,6 +135,18 @@ def test_a_function_that_fails_ends_the_run_or_scores_zero_and_is_counted(
     assert [breakdown.failures for breakdown in breakdowns] == [(name,)] * 3
     assert len(caplog.records) == 1
     assert complaint in caplog.text
+
+
+def test_where_numbers_are_guarded_one_that_is_not_finite_passes_but_no_other_failure() -> None:
+    reward = RewardConfig(functions=["format", "my_rewards:nan"])
+    breakdown = Scorer.from_config(reward, guarded=True).score(TEXT, SAMPLE)
+    assert math.isnan(breakdown.values["nan"])
+    assert math.isnan(breakdown.total)
+    assert breakdown.failures == ()
+    reward.on_error = OnRewardError.zero
+    assert Scorer.from_config(reward, guarded=True).score(TEXT, SAMPLE).failures == ("nan",)
+    with pytest.raises(RewardError, match="returned None"):
+        Scorer.from_config(RewardConfig(functions=["my_rewards:nothing"]), guarded=True).score(TEXT, SAMPLE)
 
 
 def test_the_current_directory_is_searched_but_once() -> None:

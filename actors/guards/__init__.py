@@ -1,0 +1,1 @@
+"""Numbers that go wrong: what a run does about them."""
