@@ -195,5 +195,5 @@ class DisturbedRun:
 
 def is_back(role: str, line: str) -> bool:
     """Whether the run says that the role is filled again; a learner rank comes back with its gang."""
-    name = "the learner" if role.startswith("learner-") else role
+    name = "learner" if role.startswith("learner-") else role
     return f"] {name} is back after" in line
