@@ -9,7 +9,8 @@ from pathlib import Path
 from museg.config.phases import Phase, phases_of
 from museg.config.schema import Config
 from museg.errors import ConfigError
-from museg.runs.directory import step_folder
+from museg.runs.checkpoints import step_folder
+from museg.runs.manifest import check_whole
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +33,7 @@ class PhaseStart:
 
         Raises:
             ConfigError: a checkpoint that the phase starts from is in none of them.
+            CheckpointError: its weights aren't what was written.
         """
         return cls(
             phase=phase,
@@ -50,4 +52,5 @@ def _weights(phase: Phase, step: int, folders: Sequence[Path]) -> Path:
             f"phase '{phase.name}' starts from the weights of step {step}, and {candidates[0]} isn't there: "
             "copy that checkpoint back, or resume from one before it"
         )
+    check_whole(found.parent, under="hf/")
     return found

@@ -16,7 +16,7 @@ import torch
 from ray.actor import ActorHandle
 from ray.util import get_node_ip_address
 
-from actors.faults.watched import Watched
+from actors.faults.watched import HEALTH, Watched
 from actors.learner.accumulator import Accumulator
 from actors.learner.checkpoint import gathered, load_state, save_hf, save_state
 from actors.learner.demonstration_losses import demonstration_losses
@@ -72,6 +72,7 @@ class LearnerWorker(Watched):
         self.export_buffer = torch.empty(0)
         # For generators on this node.
         self.segments: SegmentRing | None = None
+        self.dropped = False
         self.old_logprobs = OldLogprobs(config.grpo.updates_per_rollout)
         self.soundness = Soundness.watching(config)
         torch.set_num_threads(config.learner.threads)
@@ -142,7 +143,7 @@ class LearnerWorker(Watched):
             PromptCompletions(prompt=group.prompt, clip=clip, completions=[one.token_ids for one in group.completions])
             for group, clip in zip(groups, _loaded(clips), strict=True)
         ]
-        if not prompts:
+        if not prompts or self.dropped:
             return []
         with self.accumulator.micro_batch(prompts) as packed:
             policy, reference = self.accumulator.logprobs(packed, self.config.generation.temperature)
@@ -164,7 +165,7 @@ class LearnerWorker(Watched):
             PromptCompletions(prompt=one.prompt, clip=clip, completions=[one.target_ids])
             for one, clip in zip(demonstrations, _loaded(clips), strict=True)
         ]
-        if not prompts:
+        if not prompts or self.dropped:
             return []
         with self.accumulator.micro_batch(prompts) as packed:
             policy, _ = self.accumulator.logprobs(packed, temperature=1.0)
@@ -253,9 +254,15 @@ class LearnerWorker(Watched):
         """
         load_state(self.engine, path, rank=self.rank, num_ranks=self.config.learner.ranks)
 
+    @ray.method(concurrency_group=HEALTH)
+    def drop_step(self) -> None:
+        """Leave what is still to be accumulated, also what waits already; the run ends after a last `snapshot`."""
+        self.dropped = True
+
     @ray.method(num_returns=3)
     def snapshot(self) -> tuple[SnapshotFacts, Files, Files]:
         """What `save_state` would write, as values: facts, files for every rank, and those of this rank alone."""
+        self.accumulator.come_together()
         return snapshot(self._step_number() - 1, self.save_state)
 
     @ray.method(num_returns=2)

@@ -95,7 +95,7 @@ class LearnerGang:
 
         def accumulate(rank: LearnerRank, rollouts: Sequence[Rollout]) -> Awaitable[list[GroupStats]]:
             groups = [_without_annotation(rollout.group) for rollout in rollouts]
-            return rank.accumulate("accumulate", groups, [rollout.clip for rollout in rollouts], totals)
+            return self._sent(rank.accumulate("accumulate", groups, [rollout.clip for rollout in rollouts], totals))
 
         def attempt(micro_batch_tokens: int) -> StepLearning:
             batcher: MicroBatcher[Rollout] = self._batcher(totals.num_groups, micro_batch_tokens)
@@ -113,7 +113,7 @@ class LearnerGang:
 
         def accumulate(rank: LearnerRank, some: Sequence[Lesson]) -> Awaitable[list[DemonstrationStats]]:
             demonstrations, clips = [lesson.demonstration for lesson in some], [lesson.clip for lesson in some]
-            return rank.accumulate("accumulate_supervised", demonstrations, clips, len(lessons))
+            return self._sent(rank.accumulate("accumulate_supervised", demonstrations, clips, len(lessons)))
 
         def attempt(micro_batch_tokens: int) -> Update[Lesson, DemonstrationStats]:
             batcher: MicroBatcher[Lesson] = self._batcher(len(lessons), micro_batch_tokens)
@@ -176,6 +176,12 @@ class LearnerGang:
 
         return await self._restarts.lasting(take)
 
+    def drop_step(self) -> None:
+        """Give up the step at work; of the ranks only a `copy` may be asked then, which is of the step before."""
+        self._at_work = None
+        for seat in self.seats:
+            seat.actor.drop_step.remote()
+
     async def save(self, checkpoint: Path) -> Records:
         """Write `hf/` and `state/` into the folder; the records of their files."""
         return await (await self.copy()).write(checkpoint)
@@ -188,6 +194,10 @@ class LearnerGang:
             self._memory.loaded(checkpoint)
 
         await self._restarts.lasting(read)
+
+    def _sent(self, answer: asyncio.Task[Any]) -> asyncio.Task[Any]:
+        self._restarts.watch(answer)
+        return answer
 
     async def _begin(self, step: LastingStep[Any, Any]) -> None:
         async with self._restarts.held():

@@ -106,13 +106,13 @@ class Checkpoints:
                 return step, complaints
         return None, complaints
 
-    def prune(self, keep: int, *, newest: int, stay: Collection[int] = ()) -> None:
-        """Remove all but the last `keep` checkpoints up to `newest`, and those of the steps in `stay`.
+    def prune(self, keep: int, *, newest: int, pinned: Collection[int] = (), best: int | None = None) -> None:
+        """Remove all but the last `keep` checkpoints up to `newest`, the best one and those of the steps in `pinned`.
 
-        These don't count, and later ones, which a run that went on from an earlier one has left behind, neither.
+        Pinned ones don't count, and later ones, which a run that went on from an earlier one has left behind, neither.
         """
-        steps = [step for step in self.steps() if step not in stay and step <= newest]
-        for step in steps[:-keep]:
+        steps = [step for step in self.steps() if step not in pinned and step <= newest]
+        for step in (old for old in steps[:-keep] if old != best):
             removed = self._aside(step, "removed")
             # A kill while files go must not leave half a checkpoint under its name.
             self.folder(step).rename(removed)

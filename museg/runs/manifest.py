@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import BinaryIO
+
+from typing_extensions import Buffer
 
 from museg.errors import CheckpointError
 from museg.runs.durable import write_atomically
@@ -36,18 +37,26 @@ Records = Mapping[str, FileRecord]
 
 def record_of(path: Path) -> FileRecord:
     """Read a file and say what it is."""
+    digest, num_bytes = hashlib.sha256(), 0
     with path.open("rb") as file:
-        return _read_through(file)
+        while chunk := file.read(_CHUNK_BYTES):
+            digest.update(chunk)
+            num_bytes += len(chunk)
+    return FileRecord(num_bytes=num_bytes, sha256=digest.hexdigest())
 
 
-def copy_recorded(source: Path, target: Path) -> FileRecord:
-    """Copy a file, have it on the disk and say what was written, all in one reading."""
+def write_recorded(content: Buffer, target: Path) -> FileRecord:
+    """Write a file with its folders, have it on the disk and say what was written."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    with source.open("rb") as file, target.open("wb") as copy:
-        record = _read_through(file, copy)
-        copy.flush()
-        os.fsync(copy.fileno())
-    return record
+    digest, view = hashlib.sha256(), memoryview(content)
+    with target.open("wb") as file:
+        for start in range(0, view.nbytes, _CHUNK_BYTES):
+            chunk = view[start : start + _CHUNK_BYTES]
+            digest.update(chunk)
+            file.write(chunk)
+        file.flush()
+        os.fsync(file.fileno())
+    return FileRecord(num_bytes=view.nbytes, sha256=digest.hexdigest())
 
 
 def write_manifest(folder: Path, records: Records) -> None:
@@ -106,13 +115,3 @@ def _records(folder: Path) -> Records:
 def _text_of(records: Records) -> str:
     files = {name: asdict(records[name]) for name in sorted(records)}
     return json.dumps({"format": _FORMAT, "files": files}, indent=1) + "\n"
-
-
-def _read_through(file: BinaryIO, copy: BinaryIO | None = None) -> FileRecord:
-    digest, num_bytes = hashlib.sha256(), 0
-    while chunk := file.read(_CHUNK_BYTES):
-        digest.update(chunk)
-        num_bytes += len(chunk)
-        if copy is not None:
-            copy.write(chunk)
-    return FileRecord(num_bytes=num_bytes, sha256=digest.hexdigest())

@@ -99,6 +99,13 @@ def test_later_checkpoints_of_an_earlier_life_take_nobody_s_place(checkpoints: C
     assert checkpoints.steps() == [20, 30, 90]
 
 
+def test_the_best_one_stays_beside_the_newest(checkpoints: Checkpoints) -> None:
+    for step, best in ((30, 10), (40, 40), (50, 40), (60, 40)):
+        _write(checkpoints, step)
+        checkpoints.prune(2, newest=step, best=best)
+    assert checkpoints.steps() == [40, 50, 60]
+
+
 def test_the_best_one_is_the_first_with_the_highest_value_among_those_there() -> None:
     rows = [{"step": step, "eval/miou": miou} for step, miou in ((10, 0.2), (20, 0.5), (30, 0.9), (40, 0.5))]
     rows += [{"step": 50}]

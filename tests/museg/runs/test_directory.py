@@ -62,7 +62,7 @@ def test_pinned_checkpoints_outlive_newer_ones_and_take_nobody_s_place(run: RunD
     for step in (10, 20, 30, 40, 50):
         with run.checkpoint_store.new(step):
             pass
-    run.checkpoint_store.prune(2, newest=50, stay={20, 50})
+    run.checkpoint_store.prune(2, newest=50, pinned={20, 50})
     assert run.checkpoint_steps() == [20, 30, 40, 50]
 
 

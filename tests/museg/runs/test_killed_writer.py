@@ -66,9 +66,7 @@ def test_a_writer_killed_at_each_call_to_the_file_system_leaves_whole_checkpoint
 ) -> None:
     # The two before it are old enough for one to be removed.
     for step in (1, 2, 3) if again else (1, 2):
-        folder = tmp_path / "start"
-        (folder / "source").mkdir(parents=True, exist_ok=True)
-        write_checkpoint(Checkpoints(folder / "checkpoints"), step, folder / "source")
+        write_checkpoint(Checkpoints(tmp_path / "start" / "checkpoints"), step)
     killed = 0
     while True:
         folder = tmp_path / f"at-{killed + 1}"
