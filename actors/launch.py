@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,14 +12,18 @@ from ray.util.placement_group import PlacementGroup
 from rich.console import Console
 from transformers import Qwen2_5_VLProcessor
 
+from actors.checkpointing.writer import CheckpointWriter
 from actors.cluster import ray_session, reserved_and_offered
+from actors.draining import watched_for_draining
 from actors.evaluation.evaluator import Evaluator
+from actors.faults.budget import RestartBudget
 from actors.faults.roster import Roster
+from actors.guards.watch import Guards
 from actors.progress import ProgressDisplay, show_result
 from actors.resuming import StartingPoint, starting_point
 from actors.rollout.prompt_source import PromptSource
 from actors.rollout.sampler import Sampler
-from actors.stopping import StopSignal
+from actors.stopping import DroppedError, StopSignal, terminating_as_interrupted, unless_disk_is_full, until_interrupted
 from actors.trainer import Trainer
 from actors.weight_sync.publisher import WeightPublisher
 from actors.workers import Workers, learner_placement, start_workers
@@ -63,27 +67,65 @@ def run_training(config: Config, console: Console) -> Summary:
         UserError: the configuration, the data, the videos or the model can't be used.
     """
     run = RunDirectory(Path(config.run.root).absolute() / config.run.name)
-    inputs = Inputs.read(config)
-    start = starting_point(config, run)
-    if start.state.step >= config.grpo.steps and (summary := read_summary(run)) and summary.status == "completed":
-        console.print(f"{run.path} is already complete; run.name=… starts another run", soft_wrap=True)
-        show_result(run, summary, console)
-        return summary
-    with ray_session(config), learner_placement(config) as placement:
-        return asyncio.run(_run(config, run, inputs, start, placement, console))
+    with terminating_as_interrupted():
+        inputs = Inputs.read(config)
+        start = starting_point(config, run)
+        if start.state.step >= config.grpo.steps and (summary := read_summary(run)) and summary.status == "completed":
+            console.print(f"{run.path} is already complete; run.name=… starts another run", soft_wrap=True)
+            show_result(run, summary, console)
+            return summary
+        # Ray sets a handler of its own.
+        with ray_session(config), terminating_as_interrupted(), learner_placement(config) as placement:
+            return until_interrupted(_run(config, run, inputs, start, placement, console))
 
 
 async def _run(
     config: Config, run: RunDirectory, inputs: Inputs, start: StartingPoint, placement: PlacementGroup, console: Console
 ) -> Summary:
     progress = ProgressDisplay(config.run.name, config.grpo.steps, start.state.step, console)
-    stop = StopSignal(progress.say)
+    stop = StopSignal(progress.say, config.recovery.grace_s)
     stop.install()
+    async with stop.droppable(then_s=math.inf):
+        workers, trainer = await _ready_trainer(config, run, inputs, start, placement, progress, stop)
+    # Only now is it known that the run can run: nothing was written before.
+    run.create(dump_config(config))
+    run.forget_after(start.state.step)
+    roster = Roster(run.workers_file)
+    await roster.follow(workers.seats)
+    try:
+        async with watched_for_draining(workers.seats, trainer.checkpoints.ask_because):
+            outcome = await _train_and_evaluate(trainer, progress)
+    except Exception as error:
+        await trainer.checkpoints.settle()
+        with unless_disk_is_full(progress.say):
+            _sum_up(trainer, Outcome(status="failed", steps=len(run.read_metrics()), error=one_line(error)), console)
+        raise
+    finally:
+        trainer.sampler.close()
+        trainer.prompts.close()
+        roster.close()
+    return _sum_up(trainer, outcome, console)
+
+
+async def _ready_trainer(
+    config: Config,
+    run: RunDirectory,
+    inputs: Inputs,
+    start: StartingPoint,
+    placement: PlacementGroup,
+    progress: ProgressDisplay,
+    stop: StopSignal,
+) -> tuple[Workers, Trainer]:
+    """Workers started, the checkpoint taken up and the first prompts decoded."""
+    for complaint in start.passed_over:
+        progress.say(f"warning: passed over: {complaint}")
     progress.say(f"starting workers: {reserved_and_offered(config)}")
     phases = phases_of(config)
     phase_start = start.phase_start(phases, run)
-    workers = await start_workers(config, placement, phase_start)
+    budget = RestartBudget(config.recovery, already=start.state.restarts, say=progress.say)
+    workers = await start_workers(config, placement, phase_start, budget)
     trainer = _trainer(config, run, inputs, start, workers, progress, stop)
+    workers.generators.bring_weights = trainer.bring_weights
     if start.checkpoint:
         progress.say(f"going on after step {start.state.step} from {start.checkpoint}")
         if state := start.state_to_load(phase_start.phase):
@@ -93,21 +135,7 @@ async def _run(
         progress.say(phase_start.phase.title(len(phases)))
     if start.state.step < config.grpo.steps:
         await trainer.prompts.ready(start.state.step + 1)
-    # Only now is it known that the run can run: nothing was written before.
-    run.create(dump_config(config))
-    run.forget_after(start.state.step)
-    roster = Roster(run.workers_file)
-    await roster.follow(workers.seats)
-    try:
-        outcome = await _train_and_evaluate(trainer, progress)
-    except Exception as error:
-        _sum_up(trainer, Outcome(status="failed", steps=len(run.read_metrics()), error=one_line(error)), console)
-        raise
-    finally:
-        trainer.sampler.close()
-        trainer.prompts.close()
-        roster.close()
-    return _sum_up(trainer, outcome, console)
+    return workers, trainer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,23 +173,36 @@ def _trainer(
         weights=WeightPublisher(workers.learner.seats, workers.generators.seats, config.sync),
         evaluator=evaluator if inputs.evaluation else None,
         occupation=workers.occupation,
+        budget=workers.budget,
+        guards=Guards.of_run(config.guards, run, after_step=start.state.step, say=progress.say),
+        checkpoints=CheckpointWriter(
+            run, workers.learner, config, progress.say, step=start.state.step, measured=stop.checkpoint_took
+        ),
         progress=progress,
         stop=stop,
     )
 
 
 async def _train_and_evaluate(trainer: Trainer, progress: ProgressDisplay) -> Outcome:
-    before, after = dict(trainer.start.eval_before), {}
+    before, after, completed = dict(trainer.start.eval_before), {}, False
+    last_step = trainer.start.step
     with progress:
-        if trainer.evaluator and not before:
-            progress.say(f"evaluating the start on {len(trainer.evaluator.samples)} held-out samples")
-            before = await trainer.evaluator.evaluate()
-        trainer = replace(trainer, start=replace(trainer.start, eval_before=before))
-        last_step = await trainer.train(first_step=trainer.start.step + 1)
-        completed = last_step == trainer.config.grpo.steps
-        if trainer.evaluator and completed:
-            progress.say("evaluating the end")
-            after = await trainer.evaluator.evaluate()
+        try:
+            if trainer.evaluator and not before:
+                progress.say(f"evaluating the start on {len(trainer.evaluator.samples)} held-out samples")
+                async with trainer.stop.droppable():
+                    before = await trainer.evaluator.evaluate()
+            trainer = replace(trainer, start=replace(trainer.start, eval_before=before))
+            last_step = await trainer.train(first_step=trainer.start.step + 1)
+            await trainer.checkpoints.finished()
+            if last_step == trainer.config.grpo.steps:
+                if trainer.evaluator:
+                    progress.say("evaluating the end")
+                    async with trainer.stop.droppable(then_s=0.0):
+                        after = await trainer.evaluator.evaluate()
+                completed = True
+        except DroppedError:
+            progress.say("the evaluation is given up, and done again when the run goes on")
     status: Status = "completed" if completed else "interrupted"
     return Outcome(status=status, steps=last_step, eval_before=before, eval_after=after)
 
@@ -176,7 +217,7 @@ def _sum_up(trainer: Trainer, outcome: Outcome, console: Console) -> Summary:
         reward_first=reward_first,
         reward_last=reward_last,
         wall_s=trainer.wall_s(),
-        restarts=0,
+        restarts=trainer.budget.count,
         videos_skipped=dict(trainer.prompts.videos_skipped),
         error=outcome.error,
     )

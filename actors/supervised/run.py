@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,12 +10,16 @@ from ray.util.placement_group import PlacementGroup
 from rich.console import Console
 from transformers import Qwen2_5_VLProcessor
 
+from actors.checkpointing.writer import CheckpointWriter
 from actors.cluster import ray_session, reserved_and_offered
+from actors.draining import watched_for_draining
+from actors.faults.budget import RestartBudget
+from actors.guards.watch import Guards
 from actors.launch import one_line
 from actors.progress import ProgressDisplay, sft_headline, show_result
 from actors.resuming import StartingPoint, starting_point
 from actors.rollout.prompt_source import PromptSource
-from actors.stopping import StopSignal
+from actors.stopping import StopSignal, terminating_as_interrupted, unless_disk_is_full, until_interrupted
 from actors.supervised.trainer import SupervisedTrainer
 from actors.workers import learner_placement, start_supervised_workers
 from museg.config.loading import dump_config
@@ -39,18 +43,20 @@ def run_supervised(config: Config, console: Console) -> Summary:
         UserError: the configuration, the data, the videos or the model can't be used.
     """
     run = RunDirectory(Path(config.run.root).absolute() / config.run.name)
-    check_model_folder(Path(config.model.path))
-    samples = read_samples(Path(config.data.train))
-    for sample in samples:
-        target_text(sample)  # a response that can't be taught is told now, not at the step that draws it
-    start = starting_point(config, run, command="sft")
-    if start.state.step >= config.grpo.steps and (summary := read_summary(run)) and summary.status == "completed":
-        console.print(f"{run.path} is already complete; run.name=… starts another run", soft_wrap=True)
-        show_result(run, summary, console)
-        return summary
-    placed = replace(config, generation=replace(config.generation, workers=0))
-    with ray_session(placed), learner_placement(placed) as placement:
-        return asyncio.run(_run(config, placed, run, samples, start, placement, console))
+    with terminating_as_interrupted():
+        check_model_folder(Path(config.model.path))
+        samples = read_samples(Path(config.data.train))
+        for sample in samples:
+            target_text(sample)  # a response that can't be taught is told now, not at the step that draws it
+        start = starting_point(config, run, command="sft")
+        if start.state.step >= config.grpo.steps and (summary := read_summary(run)) and summary.status == "completed":
+            console.print(f"{run.path} is already complete; run.name=… starts another run", soft_wrap=True)
+            show_result(run, summary, console)
+            return summary
+        placed = replace(config, generation=replace(config.generation, workers=0))
+        # Ray sets a handler of its own.
+        with ray_session(placed), terminating_as_interrupted(), learner_placement(placed) as placement:
+            return until_interrupted(_run(config, placed, run, samples, start, placement, console))
 
 
 async def _run(
@@ -63,17 +69,22 @@ async def _run(
     console: Console,
 ) -> Summary:
     progress = ProgressDisplay(config.run.name, config.grpo.steps, start.state.step, console, sft_headline)
-    stop = StopSignal(progress.say)
+    stop = StopSignal(progress.say, config.recovery.grace_s)
     stop.install()
-    trainer = await _ready_trainer(placed, run, samples, start, placement, progress, stop)
+    async with stop.droppable(then_s=math.inf):
+        trainer = await _ready_trainer(placed, run, samples, start, placement, progress, stop)
     # Only now is it known that the run can run: nothing was written before.
     run.create(dump_config(config))
     run.forget_after(start.state.step)
     try:
-        with progress:
-            last_step = await trainer.train()
+        async with watched_for_draining(trainer.learner.seats, trainer.checkpoints.ask_because):
+            with progress:
+                last_step = await trainer.train()
+            await trainer.checkpoints.finished()
     except Exception as error:
-        _sum_up(trainer, "failed", len(run.read_metrics()), console, error=one_line(error))
+        await trainer.checkpoints.settle()
+        with unless_disk_is_full(progress.say):
+            _sum_up(trainer, "failed", len(run.read_metrics()), console, error=one_line(error))
         raise
     finally:
         trainer.prompts.close()
@@ -90,8 +101,11 @@ async def _ready_trainer(
     stop: StopSignal,
 ) -> SupervisedTrainer:
     """The trainer with its workers started, its checkpoint taken up and its first prompts decoded."""
+    for complaint in start.passed_over:
+        progress.say(f"warning: passed over: {complaint}")
     progress.say(f"starting workers: {reserved_and_offered(config)}")
-    workers = await start_supervised_workers(config, placement)
+    budget = RestartBudget(config.recovery, already=start.state.restarts, say=progress.say)
+    workers = await start_supervised_workers(config, placement, budget)
     processor = Qwen2_5_VLProcessor.from_pretrained(config.model.path)
     trainer = SupervisedTrainer(
         config=config,
@@ -102,6 +116,11 @@ async def _ready_trainer(
         ),
         tokenizer=processor.tokenizer,
         learner=workers.learner,
+        budget=budget,
+        guards=Guards.of_run(config.guards, run, after_step=start.state.step, say=progress.say),
+        checkpoints=CheckpointWriter(
+            run, workers.learner, config, progress.say, step=start.state.step, measured=stop.checkpoint_took
+        ),
         progress=progress,
         stop=stop,
     )
@@ -124,7 +143,7 @@ def _sum_up(
         reward_first=None,
         reward_last=None,
         wall_s=trainer.wall_s(),
-        restarts=0,
+        restarts=trainer.budget.count,
         videos_skipped=dict(trainer.prompts.videos_skipped),
         error=error,
     )

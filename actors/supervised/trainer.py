@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from transformers import PreTrainedTokenizerBase
 
+from actors.checkpointing.writer import CheckpointWriter
+from actors.faults.budget import RestartBudget
+from actors.guards.bad_step import bad_lesson_rows
+from actors.guards.watch import Guards
+from actors.learner.stats import DivergedError
 from actors.learning.gang import LearnerGang
 from actors.progress import ProgressDisplay
 from actors.records import StepClock, supervised_metrics
 from actors.resuming import TrainerState
 from actors.rollout.prompt_source import PromptSource
-from actors.stopping import StopSignal
+from actors.stopping import DroppedError, StopSignal
 from actors.supervised.lesson import Lesson
 from museg.config.schema import Config
 from museg.runs.directory import RunDirectory
@@ -29,6 +35,9 @@ class SupervisedTrainer:
     prompts: PromptSource
     tokenizer: PreTrainedTokenizerBase
     learner: LearnerGang
+    budget: RestartBudget
+    guards: Guards
+    checkpoints: CheckpointWriter
     progress: ProgressDisplay
     stop: StopSignal
     started_s: float = field(default_factory=time.monotonic)
@@ -36,11 +45,19 @@ class SupervisedTrainer:
     async def train(self) -> int:
         """Run the steps that are left, or until a stop is asked for; return the last one done."""
         for step in range(self.start.step + 1, self.config.grpo.steps + 1):
-            metrics = await self.step(step)
+            try:
+                metrics = await self.step(step)
+            except DroppedError:
+                self.progress.say(f"step {step} is given up, and done again when the run goes on")
+                await self.checkpoint(step - 1)
+                return step - 1
+            self.guards.passed(metrics)
             self.run.append_metrics(metrics)
             self.progress.show(metrics)
+            await self.look_at(step, metrics)
+            self.checkpoints.raise_failure()
             last = step == self.config.grpo.steps or self.stop.requested
-            if last or step % self.config.checkpoint.every_steps == 0:
+            if last or self.checkpoints.due(step):
                 await self.checkpoint(step)
             if last:
                 return step
@@ -49,7 +66,8 @@ class SupervisedTrainer:
     async def step(self, step: int) -> dict[str, float]:
         """One optimizer step on the targets of the step's samples; its metrics."""
         clock = StepClock()
-        prompts = await self.prompts.take(step)
+        async with self.stop.droppable():
+            prompts = await self.prompts.take(step)
         clock.lap("wait_video")
         lessons = [
             Lesson(
@@ -61,15 +79,27 @@ class SupervisedTrainer:
         ]
         stats, step_stats = await self.learner.learn_supervised(lessons)
         clock.lap("learn")
-        return supervised_metrics(step, stats, step_stats, clock.times())
+        self.stop.step_end_s = clock.times()["time/learn_s"]
+        self.budget.step_done()
+        if step_stats.skipped:
+            self.run.write_bad_step(step, bad_lesson_rows(step, lessons, stats, step_stats.skipped))
+        metrics = supervised_metrics(step, stats, step_stats, clock.times())
+        return metrics | self.guards.note(step_stats.skipped)
+
+    async def look_at(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Raises DivergedError after too many skipped steps, with the last good state kept."""
+        try:
+            self.guards.refuse(step, metrics)
+        except DivergedError as error:
+            await self.checkpoint(error.state_of_step)
+            raise
 
     async def checkpoint(self, step: int) -> None:
-        """Write `checkpoints/step-NNNNNN`, whole or not at all, and drop the oldest ones."""
-        with self.run.checkpoint_store.new(step) as folder:
-            await self.learner.save(folder)
-            skipped = dict(self.prompts.videos_skipped)
-            replace(self.start, step=step, videos_skipped=skipped, wall_s=self.wall_s()).write(folder)
-        self.run.checkpoint_store.prune(self.config.checkpoint.keep, newest=step)
+        """Have `checkpoints/step-NNNNNN` written of the learner's present state, unless it is there."""
+        skipped, restarts = dict(self.prompts.videos_skipped), self.budget.count
+        await self.checkpoints.begin(
+            replace(self.start, step=step, videos_skipped=skipped, wall_s=self.wall_s(), restarts=restarts)
+        )
 
     def wall_s(self) -> float:
         """Seconds that the run has taken, over all of its lives."""
