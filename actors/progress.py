@@ -12,6 +12,7 @@ from rich.table import Table
 
 from museg.runs.directory import RunDirectory
 from museg.runs.summary import Summary
+from museg.terminal import printable
 
 TIME_SPLIT = ("wait_video", "generate", "reward", "learn", "sync")
 
@@ -82,7 +83,8 @@ class ProgressDisplay:
 
     def say(self, message: str) -> None:
         """A line above the bar."""
-        self.console.print(f"[{self.run_name}] {message}", markup=False, highlight=False, soft_wrap=True)
+        line = printable(f"[{self.run_name}] {message}")
+        self.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def show_result(run: RunDirectory, summary: Summary, console: Console) -> None:

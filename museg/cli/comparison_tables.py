@@ -6,11 +6,13 @@ import json
 from collections.abc import Iterator, Mapping
 
 from rich.table import Table
+from rich.text import Text
 
 from museg.cli.eval_tables import metric_label
 from museg.evaluation.benchmarks import FACTS, Benchmark
 from museg.evaluation.comparison import Column, Comparison, ComparisonRow
 from museg.evaluation.published import SOURCE, UNKNOWN, UNKNOWN_OF_ET_BENCH
+from museg.terminal import one_line
 
 BLIND_ROW = "{}, blind"
 CONSTANT_ROW = "{}, best constant answer"
@@ -22,9 +24,9 @@ def comparison_table(comparison: Comparison) -> Table:
     for column in comparison.columns:
         table.add_column(_heading(column, "\n"), justify="right")
     for row in comparison.rows:
-        table.add_row(row.name, *_score_cells(comparison, row, "[bold]{}[/]"))
+        table.add_row(Text(one_line(row.name)), *_score_cells(comparison, row, "[bold]{}[/]"))
         for name, cells in _unseeing_rows(comparison, row):
-            table.add_row(name, *cells, style="dim")
+            table.add_row(Text(one_line(name)), *cells, style="dim")
     return table
 
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from museg import __version__
 from museg.cli import bench, data, eval, exit_codes, plan, report, score, sft, train, warm_start
 from museg.errors import FaultError, UserError
+from museg.terminal import one_line
 
 DESCRIPTION = """\
 Teach video-language models when things happen: GRPO with segment rewards (arXiv 2505.20715).
@@ -44,6 +45,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _message(error: UserError) -> str:
-    """One line; an error that a Ray worker raised carries its trace in the text, and the plain one as its cause."""
+    """One printable line; a Ray worker's error carries its trace in the text, and the plain one as its cause."""
     cause = getattr(error, "cause", error)
-    return " ".join(str(cause).split())
+    return one_line(str(cause))

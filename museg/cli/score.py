@@ -18,6 +18,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from museg.config.choices import RewardPreset
 from museg.config.schema import RewardConfig, RewardRulesConfig
@@ -25,6 +26,7 @@ from museg.errors import ConfigError, DataError
 from museg.rewards.scoring import Scorer
 from museg.scoring.score_file import appearing_whole, score_lines
 from museg.scoring.summary import ScoreSummary, TaskScores
+from museg.terminal import one_line
 
 DESCRIPTION = """\
 Score completions: reads JSON lines of {"completion", "solution": [[start, end], …], "task"?, "duration"?} (a run's
@@ -155,7 +157,7 @@ def describe(summary: ScoreSummary, preset: str, console: Console) -> None:
     for task, scores in sections.items():
         for place, (name, spread) in enumerate(scores.rewards.items()):
             figures = [f"{value:.4f}" for value in (spread.mean, spread.std, spread.min, spread.max)]
-            table.add_row(_margin(task, scores, place), name, *figures)
+            table.add_row(Text(_margin(one_line(task), scores, place)), Text(name), *figures)
         table.add_section()
     console.print(table)
     constant = summary.constant

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from museg.config.choices import Template
 from museg.data.samples import Sample
-from museg.errors import DataError
+from museg.data.texts import refuse_special_tokens
 
 _REASONING = "First, output reasoning process in <think> </think> tags. "
 _TIMESTAMPS = (
@@ -36,8 +35,6 @@ ET_BENCH_TEMPLATE = (
     'Your output format should be like "<think>...</think><answer>...</answer>".'
 )
 """The authors' template for E.T. Bench word for word (src/eval_et_bench.py, TEMPLATE); `{}` takes the question."""
-
-_SPECIAL_TOKEN = re.compile(r"<\|\w+\|>")
 
 
 class ChatTemplated(Protocol):
@@ -81,18 +78,3 @@ def chat_prompt(processor_or_tokenizer: ChatTemplated, question: str) -> str:
     refuse_special_tokens(question, where="question")
     turn = {"role": "user", "content": [{"type": "video"}, {"type": "text", "text": question}]}
     return processor_or_tokenizer.apply_chat_template([turn], tokenize=False, add_generation_prompt=True)
-
-
-def special_token(text: str) -> str | None:
-    """The first token of the chat format that `text` holds, such as `<|im_end|>`; None if there is none."""
-    found = _SPECIAL_TOKEN.search(text)
-    return found.group() if found else None
-
-
-def refuse_special_tokens(text: str, *, where: str) -> None:
-    """Raise DataError if `text` holds what the tokenizer would read as part of the chat format."""
-    token = special_token(text)
-    if token:
-        raise DataError(
-            f"{where} holds the special token {token}, which the model would read as part of the chat format: remove it"
-        )

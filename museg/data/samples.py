@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from museg.data.json_text import JSONTextError, parse_json
 from museg.data.rows import Row
 from museg.errors import DataError
 
@@ -50,7 +51,8 @@ def read_samples(path: Path) -> list[Sample]:
 
     Raises:
         DataError: the file is missing, empty or malformed, or a row has a missing field, a wrong type,
-            a number that isn't finite, or no segment; with the row's place and how to mend it.
+            a number that isn't finite, no segment, or a text that the model must not read (control characters,
+            special tokens); with the row's place and how to mend it.
     """
     text = read_text(path)
     if not text.strip():
@@ -113,23 +115,20 @@ def _rows_of_lines(path: Path, text: str) -> list[Row]:
             continue
         where = f"{path}:{number}"
         try:
-            value = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise DataError(
-                f"{where}: isn't JSON ({error.msg} at column {error.colno}): mend or remove the line"
-            ) from error
+            value = parse_json(line)
+        except JSONTextError as error:
+            raise DataError(f"{where}: isn't JSON ({error}): mend or remove the line") from error
         rows.append(_row(value, where))
     return rows
 
 
 def _rows_of_list(path: Path, text: str) -> list[Row]:
     try:
-        values = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise DataError(
-            f"{path}:{error.lineno}: isn't JSON ({error.msg} at column {error.colno}): it must be one JSON list"
-        ) from error
-    if not values:
+        values = parse_json(text)
+    except JSONTextError as error:
+        place = f"{path}:{error.line}" if error.line else str(path)
+        raise DataError(f"{place}: isn't JSON ({error}): it must be one JSON list") from error
+    if not isinstance(values, list) or not values:
         raise DataError(f"{path}: holds no samples: an evaluation file is a JSON list of questions")
     return [_row(value, f"{path}, question {number}") for number, value in enumerate(values, start=1)]
 
@@ -143,19 +142,19 @@ def _row(value: object, where: str) -> Row:
 def _training_sample(row: Row, solution: tuple[Segment, ...]) -> Sample:
     return Sample(
         idx=row.index("idx"),
-        problem=row.text("problem"),
+        problem=row.chat_text("problem"),
         solution=solution,
         video=row.text("video"),
         task=row.choice("task", TASKS),
         duration_s=row.optional_seconds("duration"),
-        response=row.optional_text("response"),
+        response=row.optional_chat_text("response"),
     )
 
 
 def _evaluation_samples(rows: list[Row], solutions: list[tuple[Segment, ...]]) -> list[Sample]:
     task = "tal" if any(len(solution) > 1 for solution in solutions) else "tvg"
     return [
-        Sample(idx=idx, problem=row.text("question"), solution=solution, video=row.text("video"), task=task)
+        Sample(idx=idx, problem=row.chat_text("question"), solution=solution, video=row.text("video"), task=task)
         for idx, (row, solution) in enumerate(zip(rows, solutions, strict=True))
     ]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from museg.data.prompts import refuse_special_tokens
 from museg.data.samples import Sample, Segment
+from museg.data.texts import refuse_special_tokens
 
 SHORTEST_S = 0.01
 """Of a segment as written: with two decimals, a shorter one would end where it starts."""

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from museg.data.rows import Row
+from museg.data.json_text import JSONTextError, parse_json
+from museg.data.rows import Row, short
 from museg.data.samples import Sample
 from museg.errors import DataError
 from museg.evaluation.et_bench.samples import EtBenchSample
@@ -97,7 +98,7 @@ def _text(row: Row) -> str:
     result = row.fields.get("result")
     output = (result if isinstance(result, dict) else row.fields).get("output")
     if not isinstance(output, str):
-        raise DataError(f"{row.where}: 'output' must be the answer as a text, empty if there is none (got {output!r})")
+        raise DataError(f"{row.where}: 'output' must be the answer as a text, empty if none (got {short(output)})")
     return f"<answer>{output}</answer>"
 
 
@@ -118,9 +119,9 @@ def _is_of(row: dict[str, object], sample: EtBenchSample) -> bool:
 
 def _read_list(path: Path) -> list[object]:
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise DataError(f"{path}:{error.lineno}: isn't JSON ({error.msg} at column {error.colno})") from error
+        values = parse_json(path.read_text(encoding="utf-8"))
+    except JSONTextError as error:
+        raise DataError(f"{path}{f':{error.line}' if error.line else ''}: isn't JSON ({error})") from error
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: isn't a text file in UTF-8 ({error.reason} at byte {error.start})") from error
     except OSError as error:

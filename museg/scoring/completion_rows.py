@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 
-from museg.data.rows import Row
+from museg.data.json_text import JSONTextError, parse_json
+from museg.data.rows import Row, short
 from museg.data.samples import Sample
 from museg.errors import DataError
 
@@ -36,7 +36,7 @@ def read_completion_row(line: bytes, where: str, number: int) -> CompletionRow:
     row = Row(fields, where)
     completion = fields.get("completion")
     if not isinstance(completion, str):
-        problem = f"must be a text (got {completion!r:.60})" if "completion" in fields else "is missing"
+        problem = f"must be a text (got {short(completion)})" if "completion" in fields else "is missing"
         raise DataError(f"{where}: field 'completion' {problem}: put what the model wrote there")
     solution = tuple((min(pair), max(pair)) for pair in row.pairs("solution") if pair[0] != pair[1])
     if not solution:
@@ -54,15 +54,11 @@ def read_completion_row(line: bytes, where: str, number: int) -> CompletionRow:
 
 def _object(line: bytes, where: str) -> dict[str, object]:
     try:
-        value = json.loads(line.decode("utf-8"))
+        value = parse_json(line.decode("utf-8"))
     except UnicodeDecodeError as error:
         raise DataError(f"{where}: isn't text in UTF-8 ({error.reason} at byte {error.start}): mend it") from error
-    except json.JSONDecodeError as error:
-        raise DataError(
-            f"{where}: isn't JSON ({error.msg} at column {error.colno}): mend or remove the line"
-        ) from error
-    except RecursionError as error:
-        raise DataError(f"{where}: is nested too deeply: mend or remove the line") from error
+    except JSONTextError as error:
+        raise DataError(f"{where}: isn't JSON ({error}): mend or remove the line") from error
     if not isinstance(value, dict):
         raise DataError(f"{where}: must be a JSON object, one completion a line (got {type(value).__name__})")
     return value

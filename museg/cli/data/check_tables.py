@@ -13,6 +13,7 @@ from rich.text import Text
 from museg.data.checking.anomalies import RULES, Anomaly, Kind, Severity
 from museg.data.checking.checking import DataCheck
 from museg.data.checking.statistics import Statistics
+from museg.terminal import one_line
 
 MAX_EXAMPLES = 3
 MAX_SOURCES = 8
@@ -44,11 +45,11 @@ def _sections(check: DataCheck) -> Iterator[RenderableType]:
 
 def _anomaly_table(check: DataCheck, names: Sequence[str]) -> Table:
     by_kind = _by_kind(check.anomalies)
-    table = Table(title=", ".join(names), title_justify="left")
+    table = Table(title=Text(", ".join(names)), title_justify="left")
     table.add_column("anomaly", no_wrap=True)
     if len(names) > 1:
         for name in names:
-            table.add_column(Path(name).stem, justify="right")
+            table.add_column(Text(Path(name).stem), justify="right")
     table.add_column("rows", justify="right", no_wrap=True)
     table.add_column("errors", justify="right", no_wrap=True)
     table.add_column("what it is")
@@ -68,7 +69,7 @@ def _examples(check: DataCheck, names: Sequence[str]) -> Text:
         for anomaly in worst_first[:MAX_EXAMPLES]:
             place = f"row {anomaly.row}" if anomaly.idx is None else f"row {anomaly.row} (idx {anomaly.idx})"
             file = f"{Path(anomaly.file).stem}, " if len(names) > 1 else ""
-            text.append(f"  {file}{place}: {anomaly.detail}\n", style="dim")
+            text.append(f"  {file}{place}: {one_line(anomaly.detail)}\n", style="dim")
         if len(anomalies) > MAX_EXAMPLES:
             text.append(f"  and {len(anomalies) - MAX_EXAMPLES:,} more: --json lists all\n", style="dim")
     return text
@@ -91,8 +92,8 @@ def _statistics_table(statistics: Statistics) -> Table:
     table.add_column(no_wrap=True)
     table.add_column()
     table.add_row("rows, videos", f"{statistics.rows:,}, {statistics.videos:,}")
-    table.add_row("tasks", _listed(statistics.tasks))
-    table.add_row("sources", _listed(statistics.sources))
+    table.add_row("tasks", Text(_listed(statistics.tasks)))
+    table.add_row("sources", Text(_listed(statistics.sources)))
     table.add_row("durations", f"known {statistics.known_durations:,}, unknown {statistics.unknown_durations:,}")
     table.add_row("longest segment", f"{statistics.longest_segment_s:.1f} s")
     if statistics.longest_duration_s is not None:
@@ -107,7 +108,7 @@ def _statistics_table(statistics: Statistics) -> Table:
 
 
 def _listed(counts: Mapping[str, int]) -> str:
-    listed = [f"{label} {count:,}" for label, count in list(counts.items())[:MAX_SOURCES]]
+    listed = [f"{one_line(label)} {count:,}" for label, count in list(counts.items())[:MAX_SOURCES]]
     return ", ".join(listed) + (f", and {len(counts) - MAX_SOURCES} more" if len(counts) > MAX_SOURCES else "")
 
 

@@ -7,13 +7,10 @@ from typing import TypeGuard
 
 from museg.data.checking.anomalies import RULES, Anomaly, Kind, Severity
 from museg.data.checking.reading import RawFile, RawRow
-from museg.data.prompts import special_token
-from museg.data.rows import MAX_SECONDS
+from museg.data.rows import MAX_INDEX, MAX_SECONDS, MAX_SEGMENTS, field_names, short
 from museg.data.samples import TASKS, Segment
+from museg.data.texts import special_token, text_fault
 from museg.video.paths import unsafe_name
-
-MAX_SHOWN = 60
-"""Longest value quoted in a detail, in characters."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +87,7 @@ class _Fields:
     def _value(self, name: str) -> object:
         """The field's value; None, and noted, where it is absent."""
         if name not in self.fields and self.row.fields is not None:
-            self._note(Kind.missing_field, f"no {name!r} (found: {', '.join(self.fields) or 'no field'})")
+            self._note(Kind.missing_field, f"no {name!r} (found: {field_names(self.fields) or 'no field'})")
         return self.fields.get(name)
 
     def _text(self, name: str) -> str | None:
@@ -98,29 +95,32 @@ class _Fields:
         if isinstance(value, str) and value.strip():
             return value
         if name in self.fields:
-            self._note(Kind.wrong_type, f"{name!r} must be a text that isn't empty (got {_short(value)})")
+            self._note(Kind.wrong_type, f"{name!r} must be a text that isn't empty (got {short(value)})")
         return None
 
     def _index(self, name: str) -> int | None:
         value = self._value(name)
-        if isinstance(value, int) and not isinstance(value, bool):
+        if isinstance(value, int) and not isinstance(value, bool) and abs(value) <= MAX_INDEX:
             return value
         if name in self.fields:
-            self._note(Kind.wrong_type, f"{name!r} must be an integer (got {_short(value)})")
+            self._note(Kind.wrong_type, f"{name!r} must be an integer (got {short(value)})")
         return None
 
     def _chat_text(self, name: str) -> str | None:
         text = self._text(name)
+        fault = text_fault(text) if text else None
+        if fault:
+            self._note(Kind.unsafe_text, f"{name!r} {fault}")
         token = special_token(text) if text else None
         if token:
-            self._note(Kind.special_token, f"{name!r} holds {token}")
+            self._note(Kind.special_token, f"{name!r} holds {token[:60]}")
         return text
 
     def _video(self, name: str) -> str | None:
         text = self._text(name)
         reason = unsafe_name(text, allow_outside=self.allow_outside) if text else None
         if reason:
-            self._note(Kind.unsafe_path, f"{_short(text)}: {reason}")
+            self._note(Kind.unsafe_path, f"{short(text)}: {reason}")
         return text
 
     def _task(self, name: str) -> str | None:
@@ -128,7 +128,7 @@ class _Fields:
         if isinstance(value, str) and value in TASKS:
             return value
         if name in self.fields:
-            self._note(Kind.unknown_task, f"{name!r} must be one of {', '.join(TASKS)} (got {_short(value)})")
+            self._note(Kind.unknown_task, f"{name!r} must be one of {', '.join(TASKS)} (got {short(value)})")
         return None
 
     def _duration(self, name: str) -> float | None:
@@ -139,7 +139,7 @@ class _Fields:
             return None
         if _is_number(value) and 0 < value <= MAX_SECONDS:
             return float(value)
-        self._note(Kind.bad_duration, f"{name!r} must be seconds above 0 (got {_short(value)})")
+        self._note(Kind.bad_duration, f"{name!r} must be seconds above 0 (got {short(value)})")
         return None
 
     def _segments(self, name: str) -> list[tuple[int | float, int | float]]:
@@ -151,7 +151,10 @@ class _Fields:
             return []
         pairs = value if isinstance(value, list) else []
         if not pairs or not all(isinstance(pair, list) and len(pair) == 2 for pair in pairs):
-            self._note(Kind.wrong_type, f"{name!r} must be a list of [start, end] (got {_short(value)})")
+            self._note(Kind.wrong_type, f"{name!r} must be a list of [start, end] (got {short(value)})")
+            return []
+        if len(pairs) > MAX_SEGMENTS:
+            self._note(Kind.wrong_type, f"{name!r} holds {len(pairs):,} segments, more than {MAX_SEGMENTS:,}")
             return []
         return self._numeric(name, [(pair[0], pair[1]) for pair in pairs])
 
@@ -159,20 +162,15 @@ class _Fields:
         bounds = [bound for pair in pairs for bound in pair]
         strange = next((bound for bound in bounds if not _is_number(bound)), None)
         if strange is not None or None in bounds:
-            self._note(Kind.wrong_type, f"{name!r} must hold numbers (got {_short(strange)})")
+            self._note(Kind.wrong_type, f"{name!r} must hold numbers (got {short(strange)})")
             return []
         numbers = [bound for bound in bounds if _is_number(bound)]
         infinite = next((bound for bound in numbers if not abs(bound) <= MAX_SECONDS), None)
         if infinite is not None:
-            self._note(Kind.non_finite, f"{name!r} must hold finite seconds (got {_short(infinite)})")
+            self._note(Kind.non_finite, f"{name!r} must hold finite seconds (got {short(infinite)})")
             return []
         return list(zip(numbers[::2], numbers[1::2], strict=True))
 
 
 def _is_number(value: object) -> TypeGuard[int | float]:
     return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= MAX_SHOWN else text[: MAX_SHOWN - 1] + "…"

@@ -26,6 +26,7 @@ class Kind(StrEnum):
     unknown_task = "unknown_task"
     wrong_task = "wrong_task"
     special_token = "special_token"
+    unsafe_text = "unsafe_text"
     unsafe_path = "unsafe_path"
     empty_solution = "empty_solution"
     non_finite = "non_finite"
@@ -77,6 +78,7 @@ RULES: Mapping[Kind, Rule] = {
     Kind.unknown_task: _fatal("the task is neither tvg nor tal", "name one of them"),
     Kind.wrong_task: _error("tvg, which asks for one segment, with several", "--fix makes it tal"),
     Kind.special_token: _fatal("the problem (or response) holds a token of the chat format", "remove it"),
+    Kind.unsafe_text: _fatal("a text holds control characters, or is endless", "mend it"),
     Kind.unsafe_path: _fatal("the video's path leads out of the video root", "make it relative to it, without .."),
     Kind.empty_solution: _fatal("no segment at all", "annotate it"),
     Kind.non_finite: _fatal("a bound is no finite number of seconds", "mend it"),

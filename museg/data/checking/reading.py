@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from museg.data.json_text import JSONTextError, parse_json
 from museg.data.samples import read_text
 from museg.errors import DataError
 
@@ -68,24 +69,20 @@ def _rows_of_lines(text: str) -> tuple[RawRow, ...]:
 
 def _row_of_line(number: int, line: str) -> RawRow:
     try:
-        value = json.loads(line)
-    except json.JSONDecodeError as error:
-        return RawRow(number=number, fields=None, reason=f"not JSON ({error.msg} at column {error.colno})")
-    except (ValueError, RecursionError) as error:
-        return RawRow(number=number, fields=None, reason=f"not JSON that can be read ({error})")
+        value = parse_json(line)
+    except JSONTextError as error:
+        return RawRow(number=number, fields=None, reason=f"not JSON ({error})")
     return _row(number, value)
 
 
 def _rows_of_list(path: Path, text: str) -> tuple[RawRow, ...]:
     try:
-        values = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise DataError(
-            f"{path}:{error.lineno}: isn't JSON ({error.msg} at column {error.colno}): it must be one JSON list"
-        ) from error
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{path}: isn't JSON that can be read ({error}): it must be one JSON list") from error
-    return tuple(_row(number, value) for number, value in enumerate(values, start=1))
+        values = parse_json(text)
+    except JSONTextError as error:
+        place = f"{path}:{error.line}" if error.line else str(path)
+        raise DataError(f"{place}: isn't JSON ({error}): it must be one JSON list") from error
+    rows = values if isinstance(values, list) else []
+    return tuple(_row(number, value) for number, value in enumerate(rows, start=1))
 
 
 def _row(number: int, value: object) -> RawRow:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from museg.data.rows import MAX_SECONDS, Row
+from museg.data.json_text import JSONTextError, parse_json
+from museg.data.rows import MAX_SECONDS, Row, short
 from museg.data.samples import Segment
 from museg.errors import DataError
 
@@ -87,7 +87,7 @@ def _sample(row: Row) -> EtBenchSample:
         source=row.text("source"),
         idx=row.index("idx"),
         video=row.text("video"),
-        question=row.text("q"),
+        question=row.chat_text("q"),
         options=options,
         correct=_correct(row, options) if options else None,
         target=target,
@@ -123,7 +123,7 @@ def _target(row: Row, *, single: bool) -> tuple[Segment, ...]:
 def _segments(value: object, row: Row) -> list[Segment]:
     """Every [start, end] of a list, however deep: files hold a segment, segments, or segments of each annotator."""
     if not isinstance(value, list):
-        raise DataError(f"{row.where}: 'tgt' must be a list of [start, end] in seconds (it holds {value!r})")
+        raise DataError(f"{row.where}: 'tgt' must be a list of [start, end] in seconds (it holds {short(value)})")
     if len(value) == 2 and all(_is_seconds(number) for number in value):
         return [(float(value[0]), float(value[1]))]
     return [segment for part in value for segment in _segments(part, row)]
@@ -156,9 +156,9 @@ def _read_list(path: Path) -> list[object]:
 
 def _read_json(path: Path) -> object:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise DataError(f"{path}:{error.lineno}: isn't JSON ({error.msg} at column {error.colno})") from error
+        return parse_json(path.read_text(encoding="utf-8"))
+    except JSONTextError as error:
+        raise DataError(f"{path}{f':{error.line}' if error.line else ''}: isn't JSON ({error})") from error
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: isn't a text file in UTF-8 ({error.reason} at byte {error.start})") from error
     except OSError as error:

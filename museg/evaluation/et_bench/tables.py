@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from rich.table import Table
+from rich.text import Text
 
 from museg.evaluation.et_bench.overlap import THRESHOLDS
 from museg.evaluation.et_bench.samples import CAPTIONING, COMPLEX, GROUNDING, REFERRING
 from museg.evaluation.et_bench.scoring import MERGED, EtBenchScores, Metrics, SourceScores
+from museg.terminal import one_line
 
 ABSENT = "–"
 COUNTS = ("Total", "Failed")
@@ -39,7 +41,8 @@ def _ability_table(title: str, columns: tuple[str, ...], sources: list[SourceSco
         table.add_column(column, justify="right")
     for source in sources:
         counts = [str(source.metrics[count]) for count in COUNTS]
-        table.add_row(source.task.upper(), source.source, *counts, *(_percent(source.metrics, c) for c in columns))
+        percents = (_percent(source.metrics, column) for column in columns)
+        table.add_row(source.task.upper(), Text(one_line(source.source)), *counts, *percents)
     return table
 
 

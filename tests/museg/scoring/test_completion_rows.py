@@ -30,7 +30,7 @@ def test_segments_are_mended_as_in_sample_files() -> None:
         (b"{", r"rows\.jsonl:4: isn't JSON \(.* at column 2\): mend"),
         (b"[1]", r"rows\.jsonl:4: must be a JSON object, one completion a line \(got list\)"),
         (b'{"a": "\xff"}', r"rows\.jsonl:4: isn't text in UTF-8 .*at byte 7"),
-        (b"[" * 100_000, r"rows\.jsonl:4: is nested too deeply"),
+        (b"[" * 100_000, r"rows\.jsonl:4: isn't JSON \(it is nested more than 50 deep"),
         (b'{"solution": [[1, 2]]}', "field 'completion' is missing: put what the model wrote there"),
         (b'{"completion": 3, "solution": [[1, 2]]}', r"field 'completion' must be a text \(got 3\)"),
         (b'{"completion": ""}', "field 'solution' is missing: add it"),

@@ -9,6 +9,7 @@ from museg.errors import DataError
 from tests.museg.data.checking.rows import Row, check, found, row, write_rows
 
 NAN = float("nan")
+SHORTEN = "shorten it to 100,000 at most"
 ONLY_FILES = "only files are read, by a path below data.video_root"
 UNPRINTABLE = "its path holds a control character or what is no text: rename it"
 RELATIVE = "write it relative to data.video_root"
@@ -43,6 +44,12 @@ def test_a_clean_row_has_no_anomaly(tmp_path: Path) -> None:
         (row(7, task=["tvg"]), "unknown_task", "'task' must be one of tvg, tal (got ['tvg'])"),
         (row(7, problem="a <|video_pad|> b"), "special_token", "'problem' holds <|video_pad|>"),
         (row(7, response="a<|im_end|>"), "special_token", "'response' holds <|im_end|>"),
+        (row(7, problem="a\x1b[2Jb"), "unsafe_text", r"'problem' holds the control character '\x1b': remove it"),
+        (
+            row(7, response="a" * 100_001),
+            "unsafe_text",
+            "'response' has 100,001 characters: shorten it to 100,000 at most",
+        ),
         (row(7, video="/etc/a.mp4"), "unsafe_path", "'/etc/a.mp4': its path is absolute: " + ABSOLUTE),
         (row(7, video="a/../../b.mp4"), "unsafe_path", "'a/../../b.mp4': its path holds '..': " + RELATIVE),
         (row(7, video="http://a/b.mp4"), "unsafe_path", "'http://a/b.mp4': its path is a URL: " + ONLY_FILES),
@@ -84,8 +91,9 @@ def test_every_fault_of_a_row_is_told(tmp_path: Path) -> None:
         ('{"idx": 4,\n', "not JSON (Expecting property name enclosed in double quotes at column 11)"),
         ("[1]\n", "a list instead of a JSON object"),
         ('{"problem": "\\ud800"}\n', "holds half of a surrogate pair, which is no text"),
-        ("[" * 100_000 + "\n", "not JSON that can be read"),
-        ("9" * 5000 + "\n", "not JSON that can be read"),
+        ("[" * 100_000 + "\n", "not JSON (it is nested more than 50 deep)"),
+        ("9" * 5000 + "\n", "not JSON (it holds an integer of too many digits)"),
+        ('{"idx": 1, "idx": 2}\n', "not JSON (the field 'idx' stands twice in an object)"),
     ],
 )
 def test_a_malformed_line_is_an_anomaly_and_the_others_are_read(tmp_path: Path, line: str, detail: str) -> None:
