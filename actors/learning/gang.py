@@ -56,7 +56,9 @@ class LearnerGang:
         self._in_rounds = config.learner.zero_stage >= 2 and config.learner.ranks > 1
         self._ranks = [LearnerRank(seat, occupation) for seat in seats]
         self._restarts = Restarts(seats, budget, self._begin_again)
-        self._memory = StepMemory(self.seats, config.recovery.snapshot_steps if budget else None)
+        self._memory = StepMemory(
+            self.seats, config.recovery.snapshot_steps if budget else None, config.learner.timeout_s
+        )
         self._at_work: LastingStep[Any, Any] | None = None
 
     @property

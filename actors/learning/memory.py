@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from actors.cluster import within
 from actors.faults.seat import Seat
 from actors.learning.lasting_step import LastingStep
 from actors.learning.snapshots import ComingSnapshot, Footing, LearnerSnapshot
@@ -15,9 +16,10 @@ from actors.phase_start import PhaseStart
 class StepMemory:
     """The newest copy of the ranks' state, and the steps that were finished since: at most so many."""
 
-    def __init__(self, seats: Sequence[Seat], snapshot_steps: int | None) -> None:
+    def __init__(self, seats: Sequence[Seat], snapshot_steps: int | None, timeout_s: float) -> None:
         """`snapshot_steps` is `recovery.snapshot_steps`; None: nothing is kept."""
         self._seats = list(seats)
+        self._timeout_s = timeout_s
         self._snapshot_steps = snapshot_steps
         self._coming: ComingSnapshot | None = None
         self.footing = Footing(start=None)
@@ -50,8 +52,11 @@ class StepMemory:
         self.kept.append(step)
 
     async def snapshot(self) -> LearnerSnapshot | None:
-        """A copy of the ranks' present state; None where nothing is kept."""
-        return None if self._snapshot_steps is None else await ComingSnapshot(self._seats).taken()
+        """A copy of the ranks' present state; None where nothing is kept. Raises DeadlineError if a rank hangs."""
+        if self._snapshot_steps is None:
+            return None
+        what = "the copy of the learners' state in memory (learner.timeout_s)"
+        return await within(self._timeout_s, what, ComingSnapshot(self._seats).taken())
 
     async def renew(self) -> LearnerSnapshot | None:
         """The same, between two steps: what was kept before is forgotten."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from ray.exceptions import RayError, RayTaskError
 
@@ -33,12 +33,13 @@ class Restarts:
         """`begin_again` fills all seats anew and brings the ranks to where they were; no budget: none is replaced."""
         self.budget = budget
         self.life = 0
-        """Restarts so far."""
+        """Restarts so far, one under way included."""
         self._seats = list(seats)
         self._begin_again = begin_again
         self._in_use = asyncio.Lock()
         self._broken: BaseException | None = None
         self._late = False
+        self._noticed: set[asyncio.Task[None]] = set()
 
     @asynccontextmanager
     async def held(self) -> AsyncIterator[int]:
@@ -76,9 +77,27 @@ class Restarts:
         """Restart the ranks if one is dead or hangs, whoever failed; whether they are in a later life than that."""
         return await self._mended(error, life, of_ranks=False)
 
+    def watch(self, answer: asyncio.Task[Any]) -> None:
+        """Restart the ranks as soon as an answer of the present ones tells of a death, not only once it is needed."""
+        life = self.life
+
+        def look(done: asyncio.Task[Any]) -> None:
+            error = None if done.cancelled() else done.exception()
+            if self.budget is not None and error is not None and is_fault(error):
+                noticed = asyncio.create_task(self.recover(error, life))
+                self._noticed.add(noticed)
+                noticed.add_done_callback(self._forget)
+
+        answer.add_done_callback(look)
+
     def step_done(self) -> None:
         """A step was finished, so what took too long is past."""
         self._late = False
+
+    def _forget(self, noticed: asyncio.Task[None]) -> None:
+        self._noticed.discard(noticed)
+        # Whoever needs the ranks next is told why there are none.
+        _ = noticed.cancelled() or noticed.exception()
 
     async def _mended(self, error: BaseException, life: int, *, of_ranks: bool) -> bool:
         # A restart goes on when who asked for it is cancelled: others find whole ranks.
@@ -104,6 +123,7 @@ class Restarts:
         while True:
             try:
                 with budget.recovery("learner", fault):
+                    self.life += 1
                     await self._begin_again()
             except (RayError, DeadlineError) as error:
                 again = await self._fault(error, of_ranks=True)
@@ -111,7 +131,6 @@ class Restarts:
                     raise
                 fault = again
             else:
-                self.life += 1
                 return
 
     async def _fault(self, error: BaseException, *, of_ranks: bool) -> BaseException | None:

@@ -103,9 +103,15 @@ def rollout_of(idx: int, num_tokens: int) -> Rollout:
 
 
 def gang_of(
-    ranks: Sequence[Any], *, micro_batch_tokens: int = 10, updates: int = 1, timeout_s: float = 5
+    ranks: Sequence[Any],
+    *,
+    micro_batch_tokens: int = 10,
+    updates: int = 1,
+    timeout_s: float = 5,
+    zero_stage: int = 0,
 ) -> LearnerGang:
     config = Config()
+    config.learner.ranks, config.learner.zero_stage = len(ranks), zero_stage
     config.learner.micro_batch_tokens, config.learner.timeout_s = micro_batch_tokens, timeout_s
     config.grpo.updates_per_rollout = updates
     return LearnerGang([Seat.of(rank, f"learner-{number}") for number, rank in enumerate(ranks)], config, Occupation())
@@ -157,6 +163,22 @@ def test_who_computes_what_does_not_depend_on_when_groups_come(pause_before: set
 
     asyncio.run(step())
     assert [rank.seen_ids() for rank in ranks] == [[[0]], [[1], [4]], [[2], [3]]]
+
+
+def test_where_ranks_compute_together_each_is_sent_a_micro_batch_when_all_have_one() -> None:
+    ranks = [RecordingRank(), RecordingRank()]
+    sent = []
+
+    async def step() -> list[GroupStats]:
+        learning = await gang_of(ranks, zero_stage=2).begin_step(TOTALS)
+        for rollout in ROLLOUTS:
+            learning.add(rollout)
+            sent.append([rank.seen_ids() for rank in ranks])
+        return (await learning.finish())[0]
+
+    stats = asyncio.run(step())
+    assert sent == [[[], []], [[], []], [[[0]], [[1]]], [[[0]], [[1]]], [[[0], [4]], [[1], [2, 3]]]]
+    assert [one.loss for one in stats] == [0.0, 1.0, 2.0, 3.0, 4.0]
 
 
 def test_updates_go_over_the_same_micro_batches_and_a_step_tells_of_the_first_but_for_clipping() -> None:
