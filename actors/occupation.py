@@ -26,15 +26,23 @@ class Occupation:
     @contextmanager
     def of(self, actor: str) -> Iterator[None]:
         """Count a call to an actor, from entering to leaving."""
-        if self._outstanding.setdefault(actor, 0) == 0:
-            self._busy_since_s[actor] = time.perf_counter()
-        self._outstanding[actor] += 1
+        self.begin(actor)
         try:
             yield
         finally:
-            self._outstanding[actor] -= 1
-            if self._outstanding[actor] == 0:
-                self._add_busy(actor, time.perf_counter())
+            self.end(actor)
+
+    def begin(self, actor: str) -> None:
+        """Count a call to an actor until its `end`."""
+        if self._outstanding.setdefault(actor, 0) == 0:
+            self._busy_since_s[actor] = time.perf_counter()
+        self._outstanding[actor] += 1
+
+    def end(self, actor: str) -> None:
+        """A call that was begun is answered."""
+        self._outstanding[actor] -= 1
+        if self._outstanding[actor] == 0:
+            self._add_busy(actor, time.perf_counter())
 
     def outstanding(self, actor: str) -> int:
         """Calls to an actor that haven't been answered yet."""

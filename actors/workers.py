@@ -16,7 +16,7 @@ from actors.cluster import has_gpus, reserved_and_offered, within
 from actors.faults.budget import RestartBudget
 from actors.faults.seat import Seat
 from actors.faults.watched import as_actor
-from actors.generation import GenerationWorker, generation_options
+from actors.generation import INTAKE, GenerationWorker, generation_options
 from actors.generation.pool import GeneratorPool
 from actors.learner.placement import learner_options
 from actors.learner.worker import LearnerWorker
@@ -120,7 +120,7 @@ async def start_inference_workers(
     )
     reward_workers = RewardPool(rewards, config.reward.timeout_s, occupation)
     return InferenceWorkers(
-        generators=GeneratorPool(generators, config.generation.timeout_s, occupation),
+        generators=GeneratorPool(generators, config.generation, occupation),
         reward_workers=reward_workers,
         videos=VideoSource(reward_workers, cache_gib=config.video.cache_gib, embed=embed),
         occupation=occupation,
@@ -155,7 +155,7 @@ async def _placed_learner(
     share = reserved_and_offered(config)
     await within(config.recovery.start_timeout_s, f"a place for the learner ranks ({share})", placement.ready())
     ranks = [_learner_seat(config, rank, placement, budget) for rank in range(config.learner.ranks)]
-    return LearnerGang(ranks, config, occupation)
+    return LearnerGang(ranks, config, occupation, budget)
 
 
 async def _connected(config: Config, learner: LearnerGang, start: PhaseStart) -> None:
@@ -183,7 +183,7 @@ def _generator_seat(config: Config, rank: int, budget: RestartBudget) -> Seat:
     options = generation_options(config, rank, config.run.name)
 
     def start() -> ActorHandle:
-        return as_actor(GenerationWorker).options(**options).remote(config, rank)
+        return as_actor(GenerationWorker, INTAKE).options(**options).remote(config, rank)
 
     async def ready(actor: ActorHandle) -> None:
         await actor.ready.remote()

@@ -13,7 +13,9 @@ from transformers import Qwen2_5_VLProcessor
 
 from actors.benchmarks.cores import pin
 from actors.benchmarks.material import BenchData
+from actors.checkpointing.writer import CheckpointWriter
 from actors.generation.pool import GeneratorPool
+from actors.guards.watch import Guards
 from actors.phase_start import PhaseStart
 from actors.progress import ProgressDisplay
 from actors.resuming import TrainerState
@@ -60,7 +62,7 @@ class PinnedRun:
             data=data,
             processor=processor,
             workers=workers,
-            one=GeneratorPool([first], config.generation.timeout_s, workers.occupation),
+            one=GeneratorPool([first], config.generation, workers.occupation),
             both=workers.generators,
             generator_pid=pin(first.actor, cores[0]),
             learner_pid=pin(workers.learner.seats[0].actor, cores[1]),
@@ -100,6 +102,9 @@ class PinnedRun:
             weights=self.publisher(self.one),
             evaluator=None,
             occupation=workers.occupation,
+            budget=workers.budget,
+            guards=Guards(config.guards, say=progress.say),
+            checkpoints=CheckpointWriter(run, workers.learner, config, progress.say),
             progress=progress,
-            stop=StopSignal(progress.say),
+            stop=StopSignal(progress.say, config.recovery.grace_s),
         )

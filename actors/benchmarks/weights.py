@@ -19,7 +19,7 @@ from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 from actors.cluster import ray_session
 from actors.faults.seat import Seat
 from actors.faults.watched import as_actor
-from actors.generation import GeneratedGroup, GenerationRequest, GenerationWorker, generation_options
+from actors.generation import INTAKE, GeneratedGroup, GenerationRequest, GenerationWorker, generation_options
 from actors.learner.placement import learner_options
 from actors.learner.worker import LearnerWorker
 from actors.weight_sync.buckets import pack
@@ -139,7 +139,7 @@ def _actors(config: Config, held: Path) -> Iterator[tuple[ActorHandle, list[Acto
     learner = as_actor(LearnerWorker).options(**learner_options(config, 0, config.run.name)).remote(config, 0)
     of_generators = Config(**{**vars(config), "model": ModelConfig(path=str(held), dtype=DType.float32)})
     generators = [
-        as_actor(GenerationWorker)
+        as_actor(GenerationWorker, INTAKE)
         .options(**generation_options(of_generators, rank, config.run.name))
         .remote(of_generators, rank)
         for rank in range(config.generation.workers)

@@ -2,6 +2,6 @@
 
 from actors.generation.placement import generation_env, generation_options
 from actors.generation.requests import GeneratedGroup, GenerationRequest
-from actors.generation.worker import GenerationWorker
+from actors.generation.worker import INTAKE, GenerationWorker
 
-__all__ = ["GeneratedGroup", "GenerationRequest", "GenerationWorker", "generation_env", "generation_options"]
+__all__ = ["INTAKE", "GeneratedGroup", "GenerationRequest", "GenerationWorker", "generation_env", "generation_options"]

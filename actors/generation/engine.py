@@ -53,11 +53,12 @@ class SamplingEngine:
         # Prefixes of parameters that no update brings.
         self._constant = ("visual.",) if config.policy.freeze_vision else ()
 
-    def generate(self, requests: Iterable[GenerationRequest]) -> Iterator[GeneratedGroup]:
+    def generate(self, requests: Iterable[GenerationRequest | None]) -> Iterator[GeneratedGroup]:
         """Yield one group per request, in the order in which they finish. Requests carry their clips, no references.
 
         They start in their own order. One is taken from `requests`, and its video processed, no earlier than there is
-        room for a sequence; nothing of a video stays when the last group has come.
+        room for a sequence; nothing of a video stays when the last group has come. None among them: there is none at
+        present. It asks again after its next step, and ends when it has nothing else to do.
 
         Raises:
             ModelError: a prompt fills the whole context.
@@ -115,7 +116,7 @@ class SamplingEngine:
     def _on_workers(self, method: str, **kwargs: object) -> None:
         self._engine.collective_rpc(method, kwargs=kwargs)
 
-    def _start(self, upcoming: Iterator[GenerationRequest], running: dict[str, int]) -> None:
+    def _start(self, upcoming: Iterator[GenerationRequest | None], running: dict[str, int]) -> None:
         while self._engine.get_num_unfinished_requests() < self._max_sequences:
             request = next(upcoming, None)
             if request is None:

@@ -28,7 +28,7 @@ def generation_env(config: Config) -> dict[str, str]:
 def generation_options(config: Config, rank: int, run: str) -> ActorOptions:
     """Options of one worker:
 
-    as_actor(GenerationWorker).options(**generation_options(config, rank, run)).remote(config, rank)
+    as_actor(GenerationWorker, INTAKE).options(**generation_options(config, rank, run)).remote(config, rank)
     """
     return ActorOptions(
         name=f"museg/{run}/generation-{rank}",

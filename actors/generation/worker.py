@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Final
 
 import ray
 
-from actors.faults.watched import Watched
+from actors.faults.watched import HEALTH, Watched
+from actors.generation.inbox import Inbox
 from actors.generation.requests import GeneratedGroup, GenerationRequest
 from actors.weight_sync.buckets import WeightBucket
 from actors.weight_sync.segments import SharedBucket
 from museg.config.schema import Config
 from museg.errors import UserError
 
+INTAKE: Final = "intake"
+"""Group of the calls that bring requests to a worker which generates."""
+
 
 class GenerationWorker(Watched):
     """Samples completions with the weights that it was last given.
 
-        worker = as_actor(GenerationWorker).options(**generation_options(config, rank, run)).remote(config, rank)
+        worker_class = as_actor(GenerationWorker, INTAKE)
+        worker = worker_class.options(**generation_options(config, rank, run)).remote(config, rank)
         for group in worker.generate.options(num_returns="streaming").remote(requests): ...
+
+        groups = worker.generate.options(num_returns="streaming").remote(requests, sampling)
+        worker.take.remote(sampling, more)            # answered when there is room for one more
+        worker.close.remote(sampling)                 # ends the groups
 
         worker.begin_weight_update.remote()
         worker.load_weight_bucket.remote(bucket)      # of the whole model, bucket by bucket
@@ -34,6 +44,7 @@ class GenerationWorker(Watched):
 
         self.config = config
         self.rank = rank
+        self.inbox = Inbox()
         self.refusal: UserError | None = None
         try:
             self.engine = SamplingEngine(config)
@@ -56,13 +67,30 @@ class GenerationWorker(Watched):
         """Version of the weights that it samples with; 0 is the model folder's own."""
         return self.engine.weights_version
 
-    def generate(self, requests: Sequence[GenerationRequest]) -> Iterator[GeneratedGroup]:
+    def generate(self, requests: Sequence[GenerationRequest], sampling: int | None = None) -> Iterator[GeneratedGroup]:
         """Yield one group per request, in the order in which they finish.
+
+        With `sampling`, a number above those of earlier calls, `take` brings more of them until `close`.
 
         Raises:
             ModelError: a prompt fills the whole context; it is never cut.
         """
-        yield from self.engine.generate(self._with_clips(requests))
+        if sampling is None:
+            yield from self.engine.generate(self._with_clips(requests))
+            return
+        self.inbox.open(sampling, requests)
+        while self.inbox.wait(sampling):
+            yield from self.engine.generate(self._with_clips(self.inbox.at_hand()))
+
+    @ray.method(concurrency_group=INTAKE)
+    def take(self, sampling: int, requests: Sequence[GenerationRequest]) -> None:
+        """Add requests to a sampling; answered once the engine has room for one more, or the sampling is closed."""
+        self.inbox.take(sampling, requests)
+
+    @ray.method(concurrency_group=HEALTH)
+    def close(self, sampling: int) -> None:
+        """No more requests come; those that wait are dropped, those that run are finished."""
+        self.inbox.close(sampling)
 
     def begin_weight_update(self) -> None:
         """Make room for new weights. One that was begun and never finished is given up."""
@@ -96,8 +124,11 @@ class GenerationWorker(Watched):
     def __repr__(self) -> str:
         return f"generation-{self.rank}"
 
-    def _with_clips(self, requests: Sequence[GenerationRequest]) -> Iterator[GenerationRequest]:
+    def _with_clips(self, requests: Iterable[GenerationRequest | None]) -> Iterator[GenerationRequest | None]:
         for request in requests:
+            if request is None:
+                yield None
+                continue
             clip = request.clip
             if isinstance(clip, ray.ObjectRef):
                 clip = ray.get(clip, timeout=self.config.generation.timeout_s)

@@ -10,7 +10,7 @@ import ray
 from ray.actor import ActorHandle
 
 from actors.faults.watched import as_actor
-from actors.generation import GenerationWorker, generation_options
+from actors.generation import INTAKE, GenerationWorker, generation_options
 from tests.actors.material import run_config, tiny_folder
 
 StartGenerator = Callable[[Path, int], ActorHandle]
@@ -28,7 +28,7 @@ def start_generator(local_ray: None) -> StartGenerator:
     def start(model: Path, rank: int) -> ActorHandle:
         config = run_config(model)
         options = generation_options(config, rank, config.run.name)
-        return as_actor(GenerationWorker).options(**options).remote(config, rank)
+        return as_actor(GenerationWorker, INTAKE).options(**options).remote(config, rank)
 
     return start
 

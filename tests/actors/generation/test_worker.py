@@ -13,7 +13,7 @@ from ray.actor import ActorHandle
 from transformers import AutoTokenizer, Qwen2_5_VLForConditionalGeneration
 
 from actors.faults.watched import as_actor
-from actors.generation import GeneratedGroup, GenerationRequest, GenerationWorker, generation_options
+from actors.generation import INTAKE, GeneratedGroup, GenerationRequest, GenerationWorker, generation_options
 from actors.weight_sync.buckets import pack
 from museg.errors import ConfigError, ModelError
 from museg.policy.inputs import PromptEncoder, vision_token_ids
@@ -138,7 +138,9 @@ def test_settings_that_the_engine_refuses_are_a_users_error(local_ray: None, mod
     config = run_config(model)
     config.run.name = "refused"
     config.generation.max_model_len = 5000
-    refused = as_actor(GenerationWorker).options(**generation_options(config, 0, config.run.name)).remote(config, 0)
+    refused = (
+        as_actor(GenerationWorker, INTAKE).options(**generation_options(config, 0, config.run.name)).remote(config, 0)
+    )
     with pytest.raises(ConfigError) as raised:
         ray.get(refused.ready.remote(), timeout=180)
     assert str(raised.value.cause).startswith(

@@ -11,7 +11,7 @@ import torch
 from transformers import Qwen2_5_VLForConditionalGeneration
 
 from actors.faults.watched import as_actor
-from actors.generation import GenerationWorker, generation_options
+from actors.generation import INTAKE, GenerationWorker, generation_options
 from actors.weight_sync.buckets import pack
 from tests.actors.material import largest_gap, noisy_clip, request, run_config
 
@@ -25,7 +25,7 @@ def _load(folder: Path) -> Qwen2_5_VLForConditionalGeneration:
 def test_the_tower_stays_as_it_was_and_is_not_missed(local_ray: None, models: dict[str, Path], tmp_path: Path) -> None:
     config = run_config(models["tied-old"])
     config.run.name, config.policy.freeze_vision = "frozen", True
-    worker = as_actor(GenerationWorker).options(**generation_options(config, 0, "frozen")).remote(config, 0)
+    worker = as_actor(GenerationWorker, INTAKE).options(**generation_options(config, 0, "frozen")).remote(config, 0)
     trained = [(name, value) for name, value in _load(models["tied-new"]).named_parameters() if ".visual." not in name]
 
     mixed = _load(models["tied-old"])
