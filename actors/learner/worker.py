@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 import socket
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,17 +19,18 @@ from actors.faults.watched import HEALTH, Watched
 from actors.learner.accumulator import Accumulator
 from actors.learner.checkpoint import gathered, load_state, save_hf, save_state
 from actors.learner.demonstration_losses import demonstration_losses
+from actors.learner.export_memory import ExportMemory
 from actors.learner.group_losses import group_losses
 from actors.learner.lockstep import Lockstep
-from actors.learner.micro_batch import PromptCompletions
+from actors.learner.micro_batch import Clip, prompts_of_demonstrations, prompts_of_groups
 from actors.learner.schedule import learning_rate
 from actors.learner.snapshot import Files, SnapshotFacts, laid_out, snapshot, written_by
 from actors.learner.soundness import Soundness
 from actors.learner.stats import DemonstrationStats, GroupStats, SkipReason, StepStats
 from actors.learner.updates import OldLogprobs
 from actors.phase_start import PhaseStart
-from actors.weight_sync.buckets import NamedParameter, WeightBucket, bucketed, pack, packed_values
-from actors.weight_sync.segments import SegmentRing, SharedBucket
+from actors.weight_sync.buckets import NamedParameter, WeightBucket, bucketed
+from actors.weight_sync.segments import SharedBucket
 from museg.config.schema import Config
 from museg.grpo.aggregation import StepTotals
 from museg.grpo.variants import loss_settings
@@ -44,9 +44,6 @@ if TYPE_CHECKING:
     from deepspeed import DeepSpeedEngine
 
     from museg.policy.model import PackedPolicy
-
-Clip = VideoClip | EmbeddedVideo
-Run = Sequence[NamedParameter]
 
 
 class LearnerWorker(Watched):
@@ -68,10 +65,7 @@ class LearnerWorker(Watched):
         self.rank = rank
         self.reference: PackedPolicy | DeepSpeedEngine | None = None
         self.reference_path: Path | None = None
-        # One for all buckets: Ray has copied the last by the time that it asks for the next.
-        self.export_buffer = torch.empty(0)
-        # For generators on this node.
-        self.segments: SegmentRing | None = None
+        self.export_memory = ExportMemory()
         self.dropped = False
         self.old_logprobs = OldLogprobs(config.grpo.updates_per_rollout)
         self.soundness = Soundness.watching(config)
@@ -139,10 +133,7 @@ class LearnerWorker(Watched):
         Returns:
             One entry a group, in order. Where a loss isn't finite, `step` skips the update.
         """
-        prompts = [
-            PromptCompletions(prompt=group.prompt, clip=clip, completions=[one.token_ids for one in group.completions])
-            for group, clip in zip(groups, _loaded(clips), strict=True)
-        ]
+        prompts = prompts_of_groups(groups, clips)
         if not prompts or self.dropped:
             return []
         with self.accumulator.micro_batch(prompts) as packed:
@@ -161,10 +152,7 @@ class LearnerWorker(Watched):
         num_demonstrations: int,
     ) -> list[DemonstrationStats]:
         """Add some demonstrations' share of a supervised step's gradient, as `accumulate` does with groups."""
-        prompts = [
-            PromptCompletions(prompt=one.prompt, clip=clip, completions=[one.target_ids])
-            for one, clip in zip(demonstrations, _loaded(clips), strict=True)
-        ]
+        prompts = prompts_of_demonstrations(demonstrations, clips)
         if not prompts or self.dropped:
             return []
         with self.accumulator.micro_batch(prompts) as packed:
@@ -218,7 +206,7 @@ class LearnerWorker(Watched):
         """
         self.accumulator.come_together()
         runs = list(bucketed(self._parameters(), self.config.sync.bucket_mib * 1024**2))
-        packs = self._pack_into(max(map(packed_values, runs)), within_node=within_node) if self.rank == 0 else None
+        packs = self.export_memory.packer(runs, within_node=within_node) if self.rank == 0 else None
         for run in runs:
             with self._gathered(run):
                 bucket = packs(run) if packs is not None else None
@@ -304,16 +292,6 @@ class LearnerWorker(Watched):
     def _parameters(self) -> Iterator[NamedParameter]:
         yield from self.engine.module.named_parameters()
 
-    def _pack_into(self, num_values: int, *, within_node: bool) -> Callable[[Run], WeightBucket | SharedBucket]:
-        """What packs runs of at most so many values, into memory that is kept for the next export."""
-        if within_node:
-            if self.segments is None or self.segments.num_values < num_values:
-                self.segments = SegmentRing(num_values)
-            return self.segments.pack
-        if self.export_buffer.numel() < num_values:
-            self.export_buffer = torch.empty(num_values)
-        return partial(pack, buffer=self.export_buffer)
-
     def _gathered(self, run: Sequence[NamedParameter]) -> AbstractContextManager[None]:
         return gathered(self.engine, run)
 
@@ -329,7 +307,3 @@ class LearnerWorker(Watched):
         elif skipped:
             self.engine.global_steps += self.old_logprobs.num_updates_left - 1
         self.old_logprobs.update_done(last=skipped is not None)
-
-
-def _loaded(clips: Sequence[Clip | ray.ObjectRef]) -> list[Clip]:
-    return [ray.get(clip) if isinstance(clip, ray.ObjectRef) else clip for clip in clips]
