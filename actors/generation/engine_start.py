@@ -64,6 +64,8 @@ def _arguments(config: Config, on_cuda: bool) -> dict[str, object]:
     generation = config.generation
     return {
         "model": config.model.path,
+        "trust_remote_code": False,
+        "load_format": "safetensors",
         "dtype": config.model.dtype.value,
         "seed": config.seed,
         "max_model_len": generation.max_model_len,

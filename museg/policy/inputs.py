@@ -114,7 +114,9 @@ class PromptEncoder:
             ModelError: the folder isn't a complete Qwen2.5-VL model.
         """
         check_model_folder(path)
-        return cls(Qwen2_5_VLProcessor.from_pretrained(path), Qwen2_5_VLConfig.from_pretrained(path), dtype=dtype)
+        # Without the flag, transformers would ask on a terminal whether to run the folder's own code.
+        processor = Qwen2_5_VLProcessor.from_pretrained(path, trust_remote_code=False)
+        return cls(processor, Qwen2_5_VLConfig.from_pretrained(path), dtype=dtype)
 
     @property
     def tokenizer(self) -> PreTrainedTokenizerBase:

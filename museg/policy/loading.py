@@ -14,6 +14,7 @@ from museg.policy.patches import Patcher
 from museg.policy.vision import VisionTower
 
 _PROCESSOR_FILES = ("processor_config.json", "video_preprocessor_config.json", "preprocessor_config.json")
+_PICKLES = (".bin", ".pt", ".pth", ".ckpt")
 _TOKENIZER_FILES = ("tokenizer.json", "vocab.json")
 
 
@@ -21,7 +22,8 @@ def check_model_folder(path: Path) -> None:
     """See that `path` is a Qwen2.5-VL model with weights, processor and tokenizer, reading only its configuration.
 
     Raises:
-        ModelError: it isn't; says which part is missing.
+        ModelError: it isn't; says which part is missing. Or it comes with what would run as code: weights that are
+            pickles, or modules of its own (`auto_map`).
     """
     if not path.is_dir():
         raise ModelError(f"model.path {path} isn't a folder: give a local Hugging Face folder of a Qwen2.5-VL model")
@@ -37,11 +39,33 @@ def check_model_folder(path: Path) -> None:
     model_type = config.get("model_type") if isinstance(config, dict) else None
     if model_type != "qwen2_5_vl":
         raise ModelError(f"{config_file} has model_type {model_type!r}: only 'qwen2_5_vl' can be trained")
-    if not any(path.glob("*.safetensors")):
-        raise ModelError(f"model.path {path} has no *.safetensors weights: save the model with save_pretrained")
+    _require_safetensors(path)
+    _refuse_custom_code(path)
     for kind, names in (("processor", _PROCESSOR_FILES), ("tokenizer", _TOKENIZER_FILES)):
         if not any((path / name).is_file() for name in names):
             raise ModelError(f"model.path {path} has no {kind} ({' or '.join(names)}): save its processor there too")
+
+
+def _require_safetensors(path: Path) -> None:
+    if any(path.glob("*.safetensors")):
+        return
+    pickles = sorted(file.name for suffix in _PICKLES for file in path.glob(f"*{suffix}"))
+    if pickles:
+        raise ModelError(
+            f"model.path {path} has no *.safetensors weights, only {pickles[0]}, a pickle, which can run code when it "
+            "is read: load it where you trust it and save it with save_pretrained, which writes safetensors"
+        )
+    raise ModelError(f"model.path {path} has no *.safetensors weights: save the model with save_pretrained")
+
+
+def _refuse_custom_code(path: Path) -> None:
+    # The loaders are told not to run any (trust_remote_code=False); this says so before they stumble over it.
+    for file in sorted(path.glob("*config.json")):
+        if '"auto_map"' in file.read_text(encoding="utf-8", errors="replace"):
+            raise ModelError(
+                f"{file} names code of the model's own (auto_map), which is never run: remove that entry, which "
+                "transformers' own Qwen2.5-VL doesn't need"
+            )
 
 
 def load_policy(
@@ -63,7 +87,10 @@ def load_policy(
     """
     check_model_folder(path)
     model = PackedPolicy.from_pretrained(
-        path, dtype=dtype, attn_implementation={"": "sdpa", "text_config": PACKED_GROUP, "vision_config": "sdpa"}
+        path,
+        dtype=dtype,
+        use_safetensors=True,
+        attn_implementation={"": "sdpa", "text_config": PACKED_GROUP, "vision_config": "sdpa"},
     )
     if freeze_vision:
         model.frozen_tower = VisionTower.taken_from(model, Patcher.from_folder(path))

@@ -37,7 +37,7 @@ class Patcher:
     @classmethod
     def from_folder(cls, path: Path) -> Self:
         """Of a model folder that `check_model_folder` has seen."""
-        return cls(AutoVideoProcessor.from_pretrained(path))
+        return cls(AutoVideoProcessor.from_pretrained(path, trust_remote_code=False))
 
     def cut(self, frames: npt.NDArray[np.uint8]) -> tuple[torch.Tensor, tuple[int, int, int]]:
         """Patches of frames `[F, H, W, 3]`; a last frame without a partner is repeated.

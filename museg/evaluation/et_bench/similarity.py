@@ -76,7 +76,7 @@ class SentenceSimilarity:
         from transformers.utils.logging import disable_progress_bar
 
         disable_progress_bar()
-        return SentenceTransformer(str(self._path), device="cpu", local_files_only=True)
+        return SentenceTransformer(str(self._path), device="cpu", local_files_only=True, trust_remote_code=False)
 
 
 def _bundled_model() -> Path:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import os
+import pickle
 import shutil
 from pathlib import Path
 
@@ -9,7 +11,9 @@ import torch
 
 from museg.errors import ModelError
 from museg.policy.attention import PACKED_GROUP
+from museg.policy.inputs import PromptEncoder
 from museg.policy.loading import check_model_folder, load_policy
+from museg.policy.patches import Patcher
 
 
 @pytest.fixture
@@ -58,3 +62,64 @@ def test_a_garbled_configuration_is_refused(broken: Path) -> None:
     (broken / "config.json").write_text("{")
     with pytest.raises(ModelError, match="isn't JSON"):
         check_model_folder(broken)
+
+
+def test_weights_that_are_a_pickle_are_refused_before_anything_reads_them(broken: Path) -> None:
+    for file in broken.glob("*.safetensors"):
+        file.rename(file.with_name("pytorch_model.bin"))
+    with pytest.raises(
+        ModelError, match=r"only pytorch_model\.bin, a pickle, .*: load it where you trust it and save it"
+    ):
+        load_policy(broken, dtype=torch.float32, gradient_checkpointing=False)
+
+
+def test_a_pickle_beside_safetensors_is_never_read(broken: Path, tmp_path: Path) -> None:
+    """An unrelated safetensors file passes the check; the loader then still takes no other format."""
+    for file in broken.glob("*.safetensors"):
+        file.rename(file.with_name("adapter.safetensors"))
+    (broken / "pytorch_model.bin").write_bytes(pickle.dumps(Trap(tmp_path / "run")))
+    with pytest.raises(OSError, match="safetensors"):
+        load_policy(broken, dtype=torch.float32, gradient_checkpointing=False)
+    assert not (tmp_path / "run").exists()
+
+
+class Trap:
+    """A pickle that makes a folder when it is loaded."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.mkdir, (str(self.folder),)
+
+
+@pytest.mark.parametrize("file", ["config.json", "tokenizer_config.json", "processor_config.json"])
+def test_a_model_with_code_of_its_own_is_refused(broken: Path, tmp_path: Path, file: str) -> None:
+    set_trap(broken, file, tmp_path / "run")
+    with pytest.raises(ModelError, match=rf"{file} names code of the model's own \(auto_map\), which is never run"):
+        check_model_folder(broken)
+
+
+def test_code_that_is_hidden_from_the_check_isnt_run_either(
+    broken: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Names spelt with escapes are the same names to a JSON reader."""
+    for file in ("config.json", "tokenizer_config.json", "processor_config.json"):
+        set_trap(broken, file, tmp_path / "run")
+        hidden = (broken / file).read_text().replace("auto_map", "\\u0061uto_map")
+        (broken / file).write_text(hidden)
+        assert "auto_map" in json.loads(hidden)
+    monkeypatch.setattr("builtins.input", lambda *_: pytest.fail("asks whether to run the code"))
+    load_policy(broken, dtype=torch.float32, gradient_checkpointing=False)
+    Patcher.from_folder(broken)
+    PromptEncoder.from_folder(broken, dtype=torch.float32)
+    assert not (tmp_path / "run").exists()
+
+
+def set_trap(folder: Path, file: str, trace: Path) -> None:
+    """Have a configuration name classes of a module in the folder that makes `trace` when it is imported."""
+    (folder / "trap.py").write_text(f"import os\nos.mkdir({str(trace)!r})\n")
+    kinds = ("AutoConfig", "AutoModel", "AutoProcessor", "AutoVideoProcessor", "AutoImageProcessor")
+    auto_map: dict[str, object] = dict.fromkeys(kinds, "trap.Trap") | {"AutoTokenizer": ["trap.Trap", "trap.Trap"]}
+    config = json.loads((folder / file).read_text())
+    (folder / file).write_text(json.dumps({**config, "auto_map": auto_map}))
