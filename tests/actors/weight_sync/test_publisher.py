@@ -90,8 +90,9 @@ class Stage:
         async def run() -> SyncStats:
             publisher = WeightPublisher(seats(self.learners), seats(self.generators), SyncConfig(timeout_s=timeout_s))
             if as_if_on_other_nodes:
-                assert isinstance(publisher._route, BucketStream)
-                publisher._route._within_node = False
+                route = publisher._route_to(self.generators)
+                assert isinstance(route, BucketStream)
+                route._within_node = False
             return await publisher.publish(version)
 
         return asyncio.run(run())
