@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import tempfile
@@ -13,6 +14,8 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+
+from museg.errors import CheckpointError
 
 Files = Mapping[str, npt.NDArray[np.uint8]]
 """Contents of files by their paths within a folder."""
@@ -34,30 +37,38 @@ class SnapshotFacts:
     """That the rank was held up, without the copy into the object store."""
 
 
-def snapshot(step: int, save_state: Callable[[Path], None]) -> tuple[SnapshotFacts, Files, Files]:
+def snapshot(step: int, save_state: Callable[[Path], None], room_bytes: int) -> tuple[SnapshotFacts, Files, Files]:
     """What `save_state` writes into a folder: its facts, the files that all ranks need, and those of this rank alone.
 
-    Collective, as `save_state` is.
+    Collective, as `save_state` is. Raises as `written_by`.
     """
     started = time.perf_counter()
-    files = written_by(save_state)
+    files = written_by(save_state, room_bytes)
     shared = {name: content for name, content in files.items() if Path(name).name.startswith(_OF_ALL_RANKS)}
     own = {name: content for name, content in files.items() if name not in shared}
     num_bytes = sum(content.size for content in files.values())
     return SnapshotFacts(step=step, num_bytes=num_bytes, seconds=time.perf_counter() - started), shared, own
 
 
-def written_by(save: Callable[[Path], None]) -> Files:
-    """The files that `save` writes into a folder, in memory."""
-    with _scratch() as folder:
+def written_by(save: Callable[[Path], None], room_bytes: int) -> Files:
+    """The files that `save` writes into a folder, in memory.
+
+    Args:
+        save: all ranks of a node may write at the same time.
+        room_bytes: that they may need together.
+
+    Raises:
+        CheckpointError: there is no room.
+    """
+    with _scratch(room_bytes) as folder:
         save(folder)
         return {str(path.relative_to(folder)): _contents(path) for path in folder.rglob("*") if path.is_file()}
 
 
 @contextmanager
 def laid_out(*parts: Files) -> Iterator[Path]:
-    """A folder with the files of all parts, as long as the context."""
-    with _scratch() as folder:
+    """A folder with the files of all parts, as long as the context. Raises as `written_by`."""
+    with _scratch(sum(content.size for files in parts for content in files.values())) as folder:
         for files in parts:
             write_files(files, folder)
         yield folder
@@ -72,13 +83,21 @@ def write_files(files: Files, folder: Path) -> None:
 
 
 @contextmanager
-def _scratch() -> Iterator[Path]:
-    """A folder in memory where the node offers one; it goes with the context, or is found by the next to need one."""
-    root = _IN_MEMORY if os.access(_IN_MEMORY, os.W_OK) else Path(tempfile.gettempdir())
+def _scratch(room_bytes: int) -> Iterator[Path]:
+    """A folder in memory where that has room; it goes with the context, or is swept by the next to need one."""
+    in_memory = os.access(_IN_MEMORY, os.W_OK) and shutil.disk_usage(_IN_MEMORY).free > room_bytes
+    root = _IN_MEMORY if in_memory else Path(tempfile.gettempdir())
     _sweep(root)
     folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=root))
     try:
         yield folder
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        raise CheckpointError(
+            f"a copy of the learner's state, up to {room_bytes / 1e9:.1f} GB, has no room in {_IN_MEMORY} or {root} "
+            "on a learner's node: make room there, or set TMPDIR"
+        ) from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

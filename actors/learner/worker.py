@@ -29,7 +29,7 @@ from actors.learner.soundness import Soundness
 from actors.learner.stats import DemonstrationStats, GroupStats, SkipReason, StepStats
 from actors.learner.updates import OldLogprobs
 from actors.phase_start import PhaseStart
-from actors.weight_sync.buckets import NamedParameter, WeightBucket, bucketed
+from actors.weight_sync.buckets import NamedParameter, WeightBucket, bucketed, full_shape
 from actors.weight_sync.segments import SharedBucket
 from museg.config.schema import Config
 from museg.grpo.aggregation import StepTotals
@@ -251,12 +251,12 @@ class LearnerWorker(Watched):
     def snapshot(self) -> tuple[SnapshotFacts, Files, Files]:
         """What `save_state` would write, as values: facts, files for every rank, and those of this rank alone."""
         self.accumulator.come_together()
-        return snapshot(self._step_number() - 1, self.save_state)
+        return snapshot(self._step_number() - 1, self.save_state, self._state_bytes())
 
     @ray.method(num_returns=2)
     def copy_hf(self) -> tuple[None, Files]:
         """What `save_hf` would write, as a value, rank 0's; with it a sign that it is there, which needn't travel."""
-        return None, written_by(self.save_hf)
+        return None, written_by(self.save_hf, self._state_bytes())
 
     def restore(self, shared: Files, own: Files) -> None:
         """Take up a snapshot: the first rank's shared files and this rank's own. Raises as `load_state`."""
@@ -291,6 +291,10 @@ class LearnerWorker(Watched):
 
     def _parameters(self) -> Iterator[NamedParameter]:
         yield from self.engine.module.named_parameters()
+
+    def _state_bytes(self) -> int:
+        """Most that all ranks' state takes: float32 weights, their master copies, and two moments."""
+        return 16 * sum(full_shape(parameter).numel() for _, parameter in self._parameters())
 
     def _gathered(self, run: Sequence[NamedParameter]) -> AbstractContextManager[None]:
         return gathered(self.engine, run)

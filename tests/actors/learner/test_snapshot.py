@@ -9,6 +9,9 @@ import pytest
 
 from actors.learner import snapshot as module
 from actors.learner.snapshot import laid_out, snapshot, write_files
+from museg.errors import CheckpointError
+
+ROOM = 20_000
 
 
 @pytest.fixture
@@ -33,7 +36,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 def test_a_snapshot_is_what_was_saved_split_by_who_needs_it_and_leaves_no_folder(
     scratch_root: Path, tmp_path: Path
 ) -> None:
-    facts, shared, own = snapshot(7, save_state)
+    facts, shared, own = snapshot(7, save_state, ROOM)
     assert list(scratch_root.iterdir()) == []
     assert list(shared) == ["learner/mp_rank_00_model_states.pt"]
     assert sorted(own) == ["latest", "learner/zero_pp_rank_0_mp_rank_00_optim_states.pt"]
@@ -51,7 +54,7 @@ def test_a_failure_leaves_no_folder_either(scratch_root: Path) -> None:
         raise ValueError("no")
 
     with pytest.raises(ValueError, match="no"):
-        snapshot(1, fail)
+        snapshot(1, fail, ROOM)
     with pytest.raises(ValueError, match="no"), laid_out({"a": np.zeros(3, dtype=np.uint8)}):
         raise ValueError("no")
     assert list(scratch_root.iterdir()) == []
@@ -63,5 +66,22 @@ def test_what_a_killed_rank_left_is_swept_and_what_a_living_one_uses_is_not(scra
     left, used = (scratch_root / f"museg-learner-{pid}-xyz" for pid in (dead.pid, os.getppid()))
     for folder in (left, used):
         write_files({"learner/weights.pt": np.arange(9, dtype=np.uint8)}, folder)
-    snapshot(1, save_state)
+    snapshot(1, save_state, ROOM)
     assert list(scratch_root.iterdir()) == [used]
+
+
+def test_where_memory_has_no_room_the_disk_is_used_and_a_full_one_is_named(
+    scratch_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Path] = []
+
+    def fill(folder: Path) -> None:
+        seen.append(folder)
+        with open("/dev/full", "wb") as full:
+            full.write(bytes(10))
+
+    monkeypatch.setattr(module.tempfile, "tempdir", str(tmp_path))
+    with pytest.raises(CheckpointError, match=r"up to 1000000000\.0 GB, has no room in .*: make room there"):
+        snapshot(1, fill, 10**18)
+    assert seen[0].parent == tmp_path
+    assert not seen[0].exists()
