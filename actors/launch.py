@@ -159,7 +159,8 @@ def _trainer(
     stop: StopSignal,
 ) -> Trainer:
     evaluator = Evaluator(config, inputs.evaluation, inputs.processor, workers.generators, workers.videos)
-    prompts = PromptSource(config, inputs.train, inputs.processor, workers.videos, start.state.videos_skipped)
+    skipped = start.state.videos_skipped
+    prompts = PromptSource(config, inputs.train, inputs.processor, workers.videos, skipped, run.append_skipped)
     return Trainer(
         config=config,
         phases=phases_of(config),

@@ -45,6 +45,8 @@ class DecodeOutcome:
     """Tokens that the clip adds to its prompt: one for two frames of 28 × 28 pixels."""
     num_bytes: int = 0
     """Size of the clip's frames."""
+    node_id: str | None = None
+    """Of the node that holds the clip."""
 
 
 class RewardWorker(Watched):
@@ -80,6 +82,7 @@ class RewardWorker(Watched):
             facts=clip.facts,
             num_visual_tokens=num_visual_tokens,
             num_bytes=clip.frames.nbytes,
+            node_id=str(ray.get_runtime_context().get_node_id()),
         )
         return outcome, clip
 

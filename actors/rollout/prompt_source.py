@@ -10,6 +10,7 @@ import ray
 from transformers import Qwen2_5_VLProcessor
 
 from actors.reward.worker import DecodeOutcome
+from actors.rollout.quarantine import Quarantine, Record
 from actors.rollout.video_source import VideoSource
 from museg.config.phases import Phase, phase_at, phases_of
 from museg.config.schema import Config
@@ -45,20 +46,24 @@ class PromptSource:
         processor: Qwen2_5_VLProcessor,
         videos: VideoSource,
         videos_skipped: Mapping[str, str],
+        record: Record = lambda _: None,
     ) -> None:
-        """`samples` holds those of every file that a phase's `data.train` names."""
+        """`samples` holds those of every file that a phase's `data.train` names; `record` is told of skipped videos."""
         self.config = config
         self.phases = phases_of(config)
         self.samples = samples
         self.processor = processor
         self.videos = videos
         self.budget = FrameBudget.from_config(config.video, evaluation=False)
-        self.videos_skipped = dict(videos_skipped)
-        """Video → why it was skipped."""
-        self._num_drawn = 0
+        self.quarantine = Quarantine(config, videos_skipped, record)
         self._ahead: dict[int, asyncio.Task[list[PreparedPrompt]]] = {}
         self._tried: dict[int, set[int]] = {}
         """Step → indices of the samples that it has drawn, of the step at work and those ahead."""
+
+    @property
+    def videos_skipped(self) -> Mapping[str, str]:
+        """Video → why it was skipped."""
+        return self.quarantine.videos
 
     async def take(self, step: int) -> list[PreparedPrompt]:
         """The prompts of `step` (counted from 1); decoding of the next steps goes on meanwhile.
@@ -69,7 +74,10 @@ class PromptSource:
         """
         await self.ready(step)
         self._tried = {ahead: tried for ahead, tried in self._tried.items() if ahead >= step}
-        return await self._ahead.pop(step)
+        prompts = await self._ahead.pop(step)
+        self.quarantine.write(step)
+        lost = self.videos.lost([prompt.outcome for prompt in prompts])
+        return [await self._decoded_again(prompt) if prompt.outcome.video in lost else prompt for prompt in prompts]
 
     async def more(self, step: int, count: int) -> list[PreparedPrompt]:
         """Other prompts for the step that was taken last: up to `count`, fewer where videos are bad or data runs out.
@@ -82,7 +90,8 @@ class PromptSource:
         for _ in range(min(count, len(samples) - len(tried))):
             chosen.append(replacement(len(samples), phase.own_step(step) - 1, self.config.seed, tried))
             tried.add(chosen[-1])
-        prepared = await asyncio.gather(*(self._prepare(samples, index, phase) for index in chosen))
+        prepared = await asyncio.gather(*(self._prepare(samples, index, phase, step) for index in chosen))
+        self.quarantine.write(step)
         return [prompt for prompt in prepared if prompt.outcome.error is None]
 
     async def ready(self, step: int) -> None:
@@ -103,28 +112,35 @@ class PromptSource:
         phase, seed = phase_at(self.phases, step), self.config.seed
         samples, own_step = self.samples[phase.config.data.train], phase.own_step(step)
         chosen = batch_of_step(len(samples), self.config.grpo.prompts_per_step, own_step - 1, seed)
-        prepared = list(await asyncio.gather(*(self._prepare(samples, index, phase) for index in chosen)))
+        prepared = list(await asyncio.gather(*(self._prepare(samples, index, phase, step) for index in chosen)))
         tried = self._tried[step] = set(chosen)
         for position, prompt in enumerate(prepared):
             # Attempts count within the step alone, so that the choice doesn't depend on what other steps met.
             while prompt.outcome.error is not None:
                 index = replacement(len(samples), own_step - 1, seed, tried)
                 tried.add(index)
-                prompt = await self._prepare(samples, index, phase)
+                self.quarantine.replaced(step, prompt.sample, samples[index])
+                prompt = await self._prepare(samples, index, phase, step)
             prepared[position] = prompt
         return prepared
 
-    async def _prepare(self, samples: Sequence[Sample], index: int, phase: Phase) -> PreparedPrompt:
+    async def _prepare(self, samples: Sequence[Sample], index: int, phase: Phase, step: int) -> PreparedPrompt:
         sample = samples[index]
         prompt = chat_prompt(self.processor, question(sample, phase.config.data.template))
         outcome, clip = await self.videos.clip(sample.video, self.budget)
         num_tokens = self._num_tokens(sample, prompt, outcome)
-        self._num_drawn += 1
         if outcome.error is not None:
-            self._skip(outcome, len(samples))
+            self.quarantine.add(step, sample, outcome, len(samples))
         elif sample.duration_s is None and outcome.facts is not None:
             sample = replace(sample, duration_s=outcome.facts.duration_s)
         return PreparedPrompt(sample=sample, prompt=prompt, clip=clip, outcome=outcome, num_tokens=num_tokens)
+
+    async def _decoded_again(self, prompt: PreparedPrompt) -> PreparedPrompt:
+        """The prompt with a clip in the place of one that went with its node."""
+        outcome, clip = await self.videos.clip(prompt.sample.video, self.budget)
+        if outcome.error is not None:
+            raise VideoError(f"{outcome.error}; it could be read before: see to its storage")
+        return replace(prompt, outcome=outcome, clip=clip)
 
     def _num_tokens(self, sample: Sample, prompt: str, outcome: DecodeOutcome) -> int:
         """The prompt's tokens with its video's. Raises ModelError if they fill the context."""
@@ -136,12 +152,3 @@ class PromptSource:
                 f"completion in generation.max_model_len={context}: raise it, or lower video.total_pixels"
             )
         return num_tokens
-
-    def _skip(self, outcome: DecodeOutcome, num_samples: int) -> None:
-        self.videos_skipped[outcome.video] = str(outcome.error)
-        allowed = max(1, int(self.config.data.max_skipped_fraction * self._num_drawn))
-        if len(self.videos_skipped) > allowed or len(self.videos_skipped) >= num_samples:
-            raise VideoError(
-                f"{len(self.videos_skipped)} of {self._num_drawn} videos drawn can't be used, more than "
-                f"data.max_skipped_fraction={self.config.data.max_skipped_fraction:g} allows; the last: {outcome.error}"
-            )

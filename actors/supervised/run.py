@@ -112,7 +112,12 @@ async def _ready_trainer(
         run=run,
         start=start.state,
         prompts=PromptSource(
-            config, {config.data.train: samples}, processor, workers.videos, start.state.videos_skipped
+            config,
+            {config.data.train: samples},
+            processor,
+            workers.videos,
+            start.state.videos_skipped,
+            run.append_skipped,
         ),
         tokenizer=processor.tokenizer,
         learner=workers.learner,

@@ -44,6 +44,11 @@ class RunDirectory:
         return self.path / "report.html"
 
     @property
+    def skipped_file(self) -> Path:
+        """Samples whose videos couldn't be used, with what was drawn in their place."""
+        return self.path / "videos_skipped.jsonl"
+
+    @property
     def workers_file(self) -> Path:
         """Worker → its process, while the run goes; one that was killed leaves it behind."""
         return self.path / "workers.json"
@@ -70,6 +75,12 @@ class RunDirectory:
     def append_metrics(self, metrics: Mapping[str, object]) -> None:
         append_line(self.metrics_file, json.dumps(metrics, allow_nan=False))
 
+    def append_skipped(self, rows: Iterable[Mapping[str, object]]) -> None:
+        """Nothing is written for a run that ends before it has begun."""
+        if self.path.is_dir():
+            with self.skipped_file.open("a", encoding="utf-8") as file:
+                file.writelines(json.dumps(row) + "\n" for row in rows)
+
     def write_rollouts(self, step: int, rows: Iterable[Mapping[str, object]]) -> None:
         text = "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
         write_atomically(self.rollouts_file(step), text)
@@ -82,6 +93,9 @@ class RunDirectory:
 
     def write_summary(self, summary: Mapping[str, object]) -> None:
         write_atomically(self.summary_file, json.dumps(summary, indent=2, allow_nan=False) + "\n")
+
+    def read_skipped(self) -> list[dict[str, object]]:
+        return list(_read_lines(self.skipped_file))
 
     def read_metrics(self) -> list[dict[str, object]]:
         return list(_read_lines(self.metrics_file))
@@ -107,9 +121,12 @@ class RunDirectory:
         return self.checkpoint_store.steps()
 
     def forget_after(self, step: int) -> None:
-        """Drop the metrics and rollouts of steps after `step`, which a resumed run does again."""
+        """Drop the metrics, rollouts and skipped videos of steps after `step`, which a resumed run does again."""
         rows = [row for row in self.read_metrics() if int(str(row["step"])) <= step]
         write_atomically(self.metrics_file, "".join(json.dumps(row) + "\n" for row in rows))
+        if self.skipped_file.exists():
+            skipped = [row for row in self.read_skipped() if int(str(row["step"])) <= step]
+            write_atomically(self.skipped_file, "".join(json.dumps(row) + "\n" for row in skipped))
         for later in self.rollout_steps():
             if later > step:
                 self.rollouts_file(later).unlink()

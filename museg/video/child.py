@@ -7,6 +7,7 @@ imports the decoders and numpy alone and starts in a fraction of a second. It en
 from __future__ import annotations
 
 import ctypes
+import errno
 import mmap
 import os
 import resource
@@ -25,10 +26,11 @@ from museg.errors import VideoError
 from museg.video.clip_plan import ClipPlan
 from museg.video.footage import frames_of, open_footage, told_of
 from museg.video.limits import DecodeLimits
-from museg.video.wire import SLOTS, receive, send
+from museg.video.wire import OUT_OF_MEMORY, SLOTS, receive, send
 
 _PR_SET_PDEATHSIG = 1
 _READ_BYTES = 1 << 20
+_LEAST_ROOM_BYTES = 64 << 20
 
 
 def main(descriptor: int, parent: int, memory_bytes: int) -> None:
@@ -40,6 +42,8 @@ def main(descriptor: int, parent: int, memory_bytes: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
+    # With less room no video can be decoded, which is no video's fault.
+    bytes(_LEAST_ROOM_BYTES)
     with socket.socket(fileno=descriptor) as channel:
         send(channel, {"ready": True})
         while True:
@@ -62,8 +66,6 @@ def _outcome(channel: socket.socket, request: Mapping[str, Any], video: int) -> 
     except VideoError as error:
         unreadable = storage_fault(video)
         return {"bad": str(error)} if unreadable is None else {"storage": unreadable}
-    except MemoryError:
-        return {"memory": True}
     return {"done": True}
 
 
@@ -133,4 +135,10 @@ class _Frames:
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    try:
+        main(*map(int, sys.argv[1:]))
+    except (MemoryError, OSError) as error:
+        # Shared memory that can't be mapped is an OSError.
+        if isinstance(error, OSError) and error.errno != errno.ENOMEM:
+            raise
+        os._exit(OUT_OF_MEMORY)

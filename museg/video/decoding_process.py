@@ -24,7 +24,7 @@ from museg.video.clip_plan import ClipPlan
 from museg.video.decoding import ResizedFrames, planned_clip
 from museg.video.limits import DecodeLimits
 from museg.video.pixel_budget import FrameBudget
-from museg.video.wire import SLOTS, receive, send
+from museg.video.wire import OUT_OF_MEMORY, SLOTS, receive, send
 
 _START_TIMEOUT_S = 120.0
 _END_TIMEOUT_S = 5.0
@@ -94,7 +94,7 @@ class DecodingProcess:
             what = f"took longer than video.decode_timeout_s={self._limits.timeout_s:g}"
             raise LostError(what if self._has_started else "couldn't begin in time", again=True) from error
         except (EOFError, ConnectionError) as error:
-            raise LostError(self._how_it_ended()) from error
+            raise self._lost() from error
         except (LookupError, TypeError, ValueError) as error:
             raise LostError(f"garbled its result ({error})") from error
         self._is_idle = True
@@ -143,13 +143,11 @@ class DecodingProcess:
         send(self._channel, message, file)
 
     def _hear(self, *expected: str) -> dict[str, Any]:
-        """What it says next, one of what is expected. Raises VideoError or LostError if it says why there is none."""
+        """What it says next, one of what is expected. Raises VideoError if it says why there is none."""
         self._channel.settimeout(self._patience_s())
         said, file = receive(self._channel)
         if file is not None:
             os.close(file)
-        if "memory" in said:
-            raise LostError(f"takes more memory than video.decode_memory_gib={self._limits.memory_gib:g}", again=True)
         if "bad" in said or "storage" in said:
             self._is_idle = True
             raise VideoError(str(said["bad"])) if "bad" in said else UnreadableError(str(said["storage"]))
@@ -163,9 +161,12 @@ class DecodingProcess:
             raise TimeoutError
         return left
 
-    def _how_it_ended(self) -> str:
+    def _lost(self) -> LostError:
         try:
             code = self._process.wait(_END_TIMEOUT_S)
         except subprocess.TimeoutExpired:
-            return "broke the connection"
-        return f"ended its process ({signal.Signals(-code).name if code < 0 else f'exit code {code}'})"
+            return LostError("broke the connection")
+        if code == OUT_OF_MEMORY:
+            memory = f"video.decode_memory_gib={self._limits.memory_gib:g}"
+            return LostError(f"took more memory than {memory} allows", again=True)
+        return LostError(f"ended its process ({signal.Signals(-code).name if code < 0 else f'exit code {code}'})")

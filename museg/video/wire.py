@@ -5,7 +5,7 @@ Owner → process             process → owner
 {"fps", …} + the video      {"plan", "shape"}              before the first frame, and where their size changes
 {"slots"} + shared memory   {"place", "slot"}              a frame lies in a slot
 {}                                                         that slot may be written again
-                            {"done"} or {"bad"}, {"storage"}, {"memory"}
+                            {"done"} or {"bad"}, {"storage"}
 Nothing that the process says is code to its owner: it has read videos from anybody.
 """
 
@@ -19,6 +19,9 @@ from typing import Any
 
 SLOTS = 2
 """Frames in the shared memory: one is written while one is read."""
+
+OUT_OF_MEMORY = 77
+"""Exit code of a process that may not have as much memory as it needs."""
 
 _LENGTH = struct.Struct("<Q")
 _MAX_BYTES = 1 << 26

@@ -15,7 +15,7 @@ from actors.faults.seat import Seat
 from actors.faults.watched import as_actor
 from actors.reward.pool import RewardPool
 from actors.reward.worker import SCORING, DecodeOutcome, RewardWorker
-from actors.rollout.video_source import VideoSource
+from actors.rollout.video_source import Nodes, VideoSource
 from museg.config.schema import Config
 from museg.video.decoding import decode_clip
 from museg.video.limits import GIB
@@ -41,11 +41,12 @@ class Decoders:
         if video == "late":
             raise DeadlineError("decoding late took longer than 1 s")
         error = "is empty" if video == "bad" else None
-        return DecodeOutcome(video=video, error=error, num_bytes=0 if error else 100), f"{video}@{budget.max_frames}"
+        size = 0 if error else 100
+        return DecodeOutcome(video=video, error=error, num_bytes=size, node_id="a node"), f"{video}@{budget.max_frames}"
 
 
-def source(decoders: Decoders, *, max_bytes: int) -> VideoSource:
-    return VideoSource(decoders, cache_gib=max_bytes / GIB)  # type: ignore[arg-type]
+def source(decoders: Decoders, *, max_bytes: int, nodes: Nodes = lambda: {"a node"}) -> VideoSource:
+    return VideoSource(decoders, cache_gib=max_bytes / GIB, nodes=nodes)  # type: ignore[arg-type]
 
 
 def decoded(videos: Sequence[str], *, max_bytes: int) -> tuple[list[str], float]:
@@ -70,6 +71,24 @@ def test_recently_used_clips_are_kept_and_the_others_let_go() -> None:
 def test_nothing_is_kept_that_the_bound_has_no_room_for() -> None:
     assert decoded("aab", max_bytes=99) == (["a", "a", "b"], 0.0)
     assert decoded("aa", max_bytes=0) == (["a", "a"], 0.0)
+
+
+def test_a_kept_clip_that_went_with_its_node_is_decoded_again() -> None:
+    async def ask() -> tuple[int, int]:
+        decoders, nodes = Decoders(), {"a node"}
+        cache = source(decoders, max_bytes=100, nodes=lambda: nodes)
+        outcome, _ = await cache.clip("a", BUDGET)
+        assert cache.lost([outcome]) == set()
+        await cache.clip("a", BUDGET)
+        before = decoders.decoded["a"]
+        nodes.clear()
+        assert cache.lost([outcome]) == {"a"}
+        for _ in range(2):
+            await cache.clip("a", BUDGET)
+            nodes.add("a node")
+        return before, decoders.decoded["a"]
+
+    assert asyncio.run(ask()) == (1, 2)
 
 
 def test_another_budget_is_another_clip() -> None:
