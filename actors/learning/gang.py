@@ -27,6 +27,7 @@ from actors.phase_start import PhaseStart
 from actors.rollout.rollouts import Rollout
 from actors.supervised.lesson import Lesson
 from museg.config.schema import Config
+from museg.errors import ModelError
 from museg.grpo.aggregation import StepTotals
 from museg.rollout.completions import Group
 from museg.rollout.micro_batches import MicroBatcher
@@ -55,7 +56,8 @@ class LearnerGang:
         """Of the weights: steps of the run that they have behind them."""
         self._in_rounds = config.learner.zero_stage >= 2 and config.learner.ranks > 1
         self._ranks = [LearnerRank(seat, occupation) for seat in seats]
-        self._restarts = Restarts(seats, budget, self._begin_again)
+        self._restarts = Restarts(seats, budget, self._begin_again, self.spare_memory)
+        self._memory_spared = False
         self._memory = StepMemory(
             self.seats, config.recovery.snapshot_steps if budget else None, config.learner.timeout_s
         )
@@ -238,6 +240,25 @@ class LearnerGang:
                 self._restarts.budget.say(f"warning: a redone step isn't bit for bit what it was: {difference}")
         if self._at_work is not None:
             self._at_work.begin(self.micro_batch_tokens)
+
+    def spare_memory(self) -> BaseException:
+        """Halve the micro-batches, once a run, after a rank had no memory for one; what to tell of it.
+
+        Raises:
+            ModelError: they are halved already.
+        """
+        before, self.micro_batch_tokens = self.micro_batch_tokens, max(1, self.micro_batch_tokens // 2)
+        if self._memory_spared:
+            raise ModelError(
+                f"a learner rank is out of memory also with micro-batches of at most {before} tokens (half of "
+                "learner.micro_batch_tokens); a group is never split: lower grpo.group_size, generation.max_tokens or "
+                "video.total_pixels, or shard more by learner.zero_stage=3 and learner.ranks"
+            )
+        self._memory_spared = True
+        return MemoryError(
+            f"out of memory with micro-batches of at most {before} tokens; from now on of "
+            f"{self.micro_batch_tokens}: learner.micro_batch_tokens={self.micro_batch_tokens} says so from the start"
+        )
 
     async def _load(self, checkpoint: Path) -> None:
         await self._on_all("reading the checkpoint's state", "load_state", checkpoint / "state")

@@ -7,13 +7,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
-from ray.exceptions import RayError, RayTaskError
+from ray.exceptions import ObjectLostError, RayError, RayTaskError
 
 from actors.cluster import DeadlineError
 from actors.faults.budget import RestartBudget
 from actors.faults.deaths import is_fault
+from actors.faults.out_of_memory import is_out_of_memory
 from actors.faults.seat import Seat
-from museg.errors import UserError
+from museg.errors import FaultError, UserError
 
 T = TypeVar("T")
 
@@ -28,14 +29,24 @@ class Restarts:
     """
 
     def __init__(
-        self, seats: Sequence[Seat], budget: RestartBudget | None, begin_again: Callable[[], Awaitable[None]]
+        self,
+        seats: Sequence[Seat],
+        budget: RestartBudget | None,
+        begin_again: Callable[[], Awaitable[None]],
+        spare_memory: Callable[[], BaseException],
     ) -> None:
-        """`begin_again` fills all seats anew and brings the ranks to where they were; no budget: none is replaced."""
+        """No budget: no rank is replaced.
+
+        Args:
+            begin_again: fills all seats anew and brings the ranks to where they were.
+            spare_memory: has them need less from then on, and says so; raises if there is nothing left to spare.
+        """
         self.budget = budget
         self.life = 0
         """Restarts so far, one under way included."""
         self._seats = list(seats)
         self._begin_again = begin_again
+        self._spare_memory = spare_memory
         self._in_use = asyncio.Lock()
         self._broken: BaseException | None = None
         self._late = False
@@ -137,10 +148,21 @@ class Restarts:
         """What to tell of the rank that is to blame for an error; None if none is.
 
         When one dies, those that wait for it in a collective raise errors of their own.
+
+        Raises:
+            FaultError: what the ranks were to learn from is gone.
         """
         late = isinstance(error, DeadlineError)
         if of_ranks and not late and is_fault(error):
             return error
+        if of_ranks and isinstance(error, RayTaskError) and isinstance(error.cause, ObjectLostError):
+            raise FaultError(
+                "frames of a video were lost with their node: submit again, and the run goes on after its newest "
+                "checkpoint"
+            ) from error
+        if of_ranks and is_out_of_memory(error):
+            # Its gradient is lost, and others wait for it in a collective.
+            return self._spare_memory()
         if isinstance(error, RayTaskError) and isinstance(error.cause, UserError) and not is_fault(error):
             return None
         responding = await asyncio.gather(*(seat.responds() for seat in self._seats))

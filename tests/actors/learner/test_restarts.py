@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import ray
+import torch
 from ray.actor import ActorHandle
 from ray.exceptions import RayError
 
@@ -123,6 +124,10 @@ def die_in_a_micro_batch(worker: LearnerWorker) -> None:
     worker.accumulator.backward = die  # type: ignore[method-assign]
 
 
+def find_no_memory(worker: LearnerWorker) -> None:
+    worker.accumulator.backward = lambda _: torch.empty(1 << 60)  # type: ignore[method-assign]
+
+
 def die_when_it_exports(worker: LearnerWorker) -> None:
     worker._gathered = die  # type: ignore[assignment]
 
@@ -162,7 +167,16 @@ def exporting(rank: int) -> Disturb:
 
 
 CASES: dict[str, tuple[int, int, int, dict[tuple[int, str], Disturb]]] = {
-    "1-rank-zero-0": (1, 0, 2, {(1, BEFORE): kill_first, (4, MIDWAY): having(0, die_when_it_steps)}),
+    "1-rank-zero-0": (
+        1,
+        0,
+        3,
+        {
+            (1, BEFORE): kill_first,
+            (2, MIDWAY): having(0, find_no_memory),
+            (4, MIDWAY): having(0, die_when_it_steps),
+        },
+    ),
     "2-ranks-zero-2": (
         2,
         2,

@@ -17,6 +17,7 @@ from actors.rollout.rollouts import Rollout
 from actors.supervised.lesson import Lesson
 from museg.config.schema import Config
 from museg.data.samples import Sample
+from museg.errors import ModelError
 from museg.grpo.aggregation import StepTotals
 from museg.rewards.scoring import RewardBreakdown
 from museg.rollout.completions import Completion, Group
@@ -250,3 +251,25 @@ def test_a_rank_that_never_answers_ends_at_the_deadline_that_is_named() -> None:
 
     with pytest.raises(DeadlineError, match=r"learner\.timeout_s"):
         asyncio.run(learn_with_a_hung_rank())
+
+
+def test_a_gang_out_of_memory_halves_its_micro_batches_once() -> None:
+    rank = RecordingRank()
+    gang = gang_of([rank], micro_batch_tokens=16)
+
+    async def step() -> None:
+        learning = await gang.begin_step(TOTALS)
+        for rollout in ROLLOUTS:
+            learning.add(rollout)
+        await learning.finish()
+
+    asyncio.run(step())
+    assert rank.seen_ids() == [[0, 1], [2, 3, 4]]
+    assert "micro-batches of at most 16 tokens; from now on of 8: learner.micro_batch_tokens=8" in str(
+        gang.spare_memory()
+    )
+    rank.seen.clear()
+    asyncio.run(step())
+    assert rank.seen_ids() == [[0], [1], [2, 3], [4]]
+    with pytest.raises(ModelError, match="also with micro-batches of at most 8 tokens"):
+        gang.spare_memory()

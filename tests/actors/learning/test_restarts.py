@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import pytest
-from ray.exceptions import RayActorError, RayTaskError
+import torch
+from ray.exceptions import ObjectLostError, RayActorError, RayTaskError
 
 from actors.cluster import DeadlineError
 from actors.faults.budget import RestartBudget
 from actors.learning.restarts import Restarts
 from museg.config.schema import RecoveryConfig
-from museg.errors import FaultError, UserError
+from museg.errors import FaultError, ModelError, UserError
 
 GLOO = RayTaskError("learn", "Traceback …", RuntimeError("Connection closed by peer"))
 DEATH = RayActorError()
@@ -54,12 +55,13 @@ class Gang:
     failures: list[BaseException] = field(default_factory=list)
     max_restarts: int = 8
     replaced: int = 0
+    spared: bool = False
 
     def __post_init__(self) -> None:
         self.ranks = [Rank(f"learner-{rank}", alive=rank not in self.dead) for rank in range(2)]
         self.said: list[str] = []
         self.budget = RestartBudget(RecoveryConfig(max_restarts=self.max_restarts), say=self.said.append)
-        self.restarts = Restarts(self.ranks, self.budget, self.begin_again)  # type: ignore[arg-type]
+        self.restarts = Restarts(self.ranks, self.budget, self.begin_again, self.spare_memory)  # type: ignore[arg-type]
 
     async def begin_again(self) -> None:
         self.replaced += 1
@@ -68,6 +70,12 @@ class Gang:
             raise self.failures.pop(0)
         for rank in self.ranks:
             rank.alive = True
+
+    def spare_memory(self) -> BaseException:
+        if self.spared:
+            raise ModelError("nothing left to spare")
+        self.spared = True
+        return MemoryError("they need less now")
 
 
 @pytest.mark.parametrize("failure", [DEATH, GLOO, LATE], ids=["died", "collective", "deadline"])
@@ -79,6 +87,26 @@ def test_work_is_repeated_on_new_ranks_after_a_death_however_it_shows(failure: B
         assert gang.said[0] == "learner is replaced: learner-1 died or hangs"
 
 
+def refused_by_torch() -> BaseException:
+    with pytest.raises(RuntimeError) as refused:
+        torch.empty(1 << 60)
+    return refused.value
+
+
+@pytest.mark.parametrize("of", ["host", "gpu", "python"])
+def test_ranks_out_of_memory_are_replaced_once_by_some_that_need_less(of: str) -> None:
+    cause = {"host": refused_by_torch(), "gpu": torch.OutOfMemoryError("CUDA out of memory"), "python": MemoryError()}[
+        of
+    ]
+    full = RayTaskError("accumulate", "Traceback …", cause)
+    gang, work = Gang(), Work([full])
+    assert asyncio.run(gang.restarts.lasting(work)) == "done"
+    assert (work.attempts, gang.replaced, gang.said[0]) == (2, 1, "learner is replaced: they need less now")
+    with pytest.raises(ModelError, match="nothing left"):
+        asyncio.run(gang.restarts.lasting(Work([full])))
+    assert gang.replaced == 1
+
+
 @pytest.mark.parametrize("failure", [GLOO, RayTaskError("step", "", UserError("diverged"))], ids=["bug", "user error"])
 def test_what_living_ranks_raise_by_themselves_is_told(failure: RayTaskError) -> None:
     gang = Gang()
@@ -86,6 +114,12 @@ def test_what_living_ranks_raise_by_themselves_is_told(failure: RayTaskError) ->
         asyncio.run(gang.restarts.lasting(Work([failure])))
     assert raised.value is failure
     assert gang.replaced == 0
+
+
+def test_frames_that_are_gone_can_not_be_learned_from_again() -> None:
+    gone = RayTaskError("accumulate", "", ObjectLostError("00" * 28, None, ""))
+    with pytest.raises(FaultError, match="frames of a video were lost with their node: submit again"):
+        asyncio.run(Gang().restarts.lasting(Work([gone])))
 
 
 def test_ranks_that_answer_but_are_late_twice_in_a_step_are_slow() -> None:
