@@ -40,7 +40,7 @@ class Moment:
 class Stop:
     """How one life ended."""
 
-    moment: Moment
+    moment: Moment | None
     code: int
     seconds: float
     """From the signal to the end of the process."""
@@ -50,6 +50,23 @@ class Stop:
     """Processes of its own that it left behind."""
     said: str
     """Its last lines."""
+
+    @property
+    def wrong(self) -> bool:
+        """Another exit code than 130 (0 where the run was over before the signal), too late, or not alone."""
+        late = self.moment is not None and self.seconds > self.moment.grace_s
+        return self.code not in (0, INTERRUPTED) or late or self.left > 0
+
+    def line(self) -> str:
+        """For people."""
+        if self.moment is None:
+            return f"left alone: exit {self.code}, {self.rows} steps"
+        place = "start" if self.moment.after_rows is None else "step"
+        return (
+            f"{self.moment.number.name}, {place} + {self.moment.delay_s:.1f} s, grace {self.moment.grace_s:g} s: exit "
+            f"{self.code} after {self.seconds:.1f} s, {self.rows} steps, {self.left} processes left"
+            f"{' (WRONG)' if self.wrong else ''}: {self.said[-160:]}"
+        )
 
 
 @dataclass(slots=True, kw_only=True)
@@ -90,7 +107,7 @@ class StoppedRun:
             said.seek(0)
             lines = said.read().splitlines()[-6:]
         return Stop(
-            moment=moment or Moment(after_rows=None, delay_s=0.0, number=signal.SIGTERM, grace_s=0.0),
+            moment=moment,
             code=code,
             seconds=ended_s - sent_s,
             rows=self._num_rows(),
@@ -143,6 +160,12 @@ def random_moments(number: int, *, seed: int, step_s: float, start_s: float) -> 
     return moments
 
 
+def overrides_of(material: Material) -> list[str]:
+    """What a stopped run has beside the suite's: one learner rank, evaluations, checkpoints at every other step."""
+    evaluation = [f"data.eval={material.data / 'eval.jsonl'}", "eval.blind=false", "eval.every_steps=3"]
+    return ["learner.ranks=1", *evaluation, "eval.samples=2", "checkpoint.every_steps=2"]
+
+
 def undisturbed(material: Material, overrides: Sequence[str]) -> tuple[Record, float, float]:
     """The same run left alone: its record, the seconds of a step, and those until the first."""
     run = StoppedRun(material=material, name="undisturbed", overrides=overrides)
@@ -160,28 +183,14 @@ def main() -> int:
     parser.add_argument("overrides", nargs="*", metavar="key=value")
     args = parser.parse_args()
     material = prepare(args.root)
-    overrides = [
-        "learner.ranks=1",
-        f"data.eval={material.data / 'eval.jsonl'}",
-        "eval.blind=false",
-        "eval.every_steps=3",
-        "checkpoint.every_steps=2",
-    ]
-    overrides += [f"grpo.steps={args.moments}", *args.overrides]
+    overrides = [*overrides_of(material), f"grpo.steps={args.moments}", *args.overrides]
     record, step_s, start_s = undisturbed(material, overrides)
     print(f"undisturbed: {step_s:.2f} s a step, {start_s:.1f} s to start")
     run = StoppedRun(material=material, name=f"stopped-{args.seed}", overrides=overrides)
     wrong = 0
     for stop in run.complete(random_moments(args.moments, seed=args.seed, step_s=2 * step_s, start_s=start_s)):
-        moment = stop.moment
-        place = "start" if moment.after_rows is None else "step"
-        late = moment.grace_s and stop.seconds > moment.grace_s
-        wrong += stop.code not in (0, INTERRUPTED) or bool(late) or stop.left > 0
-        print(
-            f"{moment.number.name} {place}+{moment.delay_s:.1f} s grace {moment.grace_s:g}: exit {stop.code} after "
-            f"{stop.seconds:.1f} s, {stop.rows} steps, {stop.left} processes left{' LATE' if late else ''} … {stop.said[-200:]}",
-            flush=True,
-        )
+        wrong += stop.wrong
+        print(stop.line(), flush=True)
     different = list(Record.of(run.directory).differences(record))
     print("\n".join(different) or "weights, metrics and completions are those of the undisturbed run, to the last bit")
     return int(bool(different or wrong))
