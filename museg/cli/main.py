@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import sys
 from collections.abc import Sequence
 
@@ -39,6 +40,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(f"museg: {_message(error)}", file=sys.stderr)
         return exit_codes.FAULT if isinstance(error, FaultError) else exit_codes.USER_ERROR
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        print(f"museg: {one_line(str(error))}: make room, then the same command goes on", file=sys.stderr)
+        return exit_codes.USER_ERROR
     except KeyboardInterrupt:
         print("museg: interrupted", file=sys.stderr)
         return exit_codes.INTERRUPTED
