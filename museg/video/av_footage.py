@@ -26,7 +26,7 @@ class AvFootage:
 
     def __init__(self, path: Path, limits: DecodeLimits) -> None:
         self._path = path
-        with av.open(str(path)) as container:
+        with av.open(str(path), metadata_errors="replace") as container:
             stream = container.streams.video[0]
             if stream.time_base is None or not stream.average_rate:
                 raise VideoError("it doesn't say how fast its frames follow each other: re-encode it")
@@ -46,7 +46,7 @@ class AvFootage:
         return self.frames_in_order(indices)
 
     def frames_in_order(self, indices: npt.NDArray[np.int64]) -> Iterator[npt.NDArray[np.uint8]]:
-        with av.open(str(self._path)) as container:
+        with av.open(str(self._path), metadata_errors="replace") as container:
             codec = container.streams.video[0].codec_context
             codec.thread_count = 1
             codec.options = {"err_detect": "explode"}

@@ -114,7 +114,10 @@ class DecordFootage:
         if stored == 0:
             raise VideoError("it holds no frames")
         _require_at_most(stored, limits.max_native_frames, "frames", "video.max_native_frames")
-        intervals = np.asarray(self._reader.get_frame_timestamp(range(stored)), dtype=np.float64)
+        try:
+            intervals = np.asarray(self._reader.get_frame_timestamp(range(stored)), dtype=np.float64)
+        except IndexError as error:
+            raise VideoError("it doesn't say when its frames are shown: re-encode it") from error
         self.intervals_s = intervals[intervals[:, 0] > -_TIME_ROUNDING_S]
         """Hidden frames have negative times."""
         self.fps = float(self._reader.get_avg_fps())
@@ -154,9 +157,11 @@ def frames_of(footage: Footage, indices: npt.NDArray[np.int64]) -> Iterator[tupl
 def _require_announced(path: Path, limits: DecodeLimits) -> bool:
     """Whether PyAV can open the video. Raises VideoError if it announces larger or more pictures than may be."""
     try:
-        with av.open(str(path)) as container:
+        with av.open(str(path), metadata_errors="replace") as container:
             streams = container.streams.video
             for stream in streams[:1]:
+                if stream.codec_context is None:
+                    return False
                 area = stream.codec_context.width * stream.codec_context.height
                 _require_at_most(area, limits.max_native_pixels, "pixels a picture", "video.max_native_pixels")
                 _require_at_most(stream.frames, limits.max_native_frames, "frames", "video.max_native_frames")

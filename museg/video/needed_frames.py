@@ -37,7 +37,7 @@ def needed_frames(
     try:
         pictures = coded_pictures(path)
         shown = sorted(picture.pts for picture in pictures)
-        with av.open(str(path)) as container:
+        with av.open(str(path), metadata_errors="replace") as container:
             _require_times(shown, starts_s, container)
             wanted = [shown[index] for index in indices]
             yield from _picked(_decoded(container, needed_pictures(pictures, set(wanted))), wanted)
@@ -50,7 +50,7 @@ def coded_pictures(path: Path) -> list[CodedPicture]:
 
     Raises UnprovenError if it is another kind of stream, or doesn't say all of it.
     """
-    with av.open(str(path)) as container:
+    with av.open(str(path), metadata_errors="replace") as container:
         stream = container.streams.video[0]
         codec = stream.codec_context
         length_size = nal_length_size(codec.extradata)
