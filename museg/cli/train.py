@@ -15,9 +15,9 @@ examples:
       python -m museg train configs/stage_1.yaml
 
 With RAY_ADDRESS set (as in a submitted job) the run uses that cluster, otherwise it starts a local Ray and stops it at
-the end. A run whose directory exists goes on after its newest whole checkpoint (resume=auto). Ctrl-C or SIGTERM finishes
-the step if recovery.grace_s allows for it, writes a checkpoint and exits with 130; a second one ends at once. With
-phases, one run changes rewards, template, data, learning rate or KL penalty on the way: each phase starts from the
+the end. A run whose directory exists goes on after its newest whole checkpoint (resume=auto). Ctrl-C or SIGTERM
+finishes the step if recovery.grace_s allows for it, writes a checkpoint and exits with 130; a second one ends at once.
+With phases, one run changes rewards, template, data, learning rate or KL penalty on the way: each phase starts from the
 weights that the one before left.
 """
 
