@@ -13,7 +13,7 @@ from rich.console import Console
 from transformers import Qwen2_5_VLProcessor
 
 from actors.checkpointing.writer import CheckpointWriter
-from actors.cluster import ray_session, reserved_and_offered
+from actors.cluster import object_store_bytes, ray_session, reserved_and_offered
 from actors.draining import watched_for_draining
 from actors.evaluation.evaluator import Evaluator
 from actors.faults.budget import RestartBudget
@@ -32,6 +32,7 @@ from museg.config.phases import phases_of
 from museg.config.schema import Config
 from museg.data.samples import Sample, read_samples
 from museg.errors import UserError
+from museg.planning.room import too_large_for_store, too_long_for_context
 from museg.policy.loading import check_model_folder
 from museg.rewards.scoring import Scorer
 from museg.runs.directory import RunDirectory
@@ -103,6 +104,7 @@ async def _run(
     finally:
         trainer.sampler.close()
         trainer.prompts.close()
+        workers.generators.close()
         roster.close()
     return _sum_up(trainer, outcome, console)
 
@@ -119,6 +121,8 @@ async def _ready_trainer(
     """Workers started, the checkpoint taken up and the first prompts decoded."""
     for complaint in start.passed_over:
         progress.say(f"warning: passed over: {complaint}")
+    for likely in (*_too_long(config, inputs), *too_large_for_store(config, object_store_bytes())):
+        progress.say(f"warning: {likely}")
     progress.say(f"starting workers: {reserved_and_offered(config)}")
     phases = phases_of(config)
     phase_start = start.phase_start(phases, run)
@@ -136,6 +140,10 @@ async def _ready_trainer(
     if start.state.step < config.grpo.steps:
         await trainer.prompts.ready(start.state.step + 1)
     return workers, trainer
+
+
+def _too_long(config: Config, inputs: Inputs) -> list[str]:
+    return [told for samples in inputs.train.values() for told in too_long_for_context(config, samples)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,6 +22,9 @@ def generation_env(config: Config) -> dict[str, str]:
     if not has_gpus():
         # vLLM would compile one reduction of its sampler, by a C++ compiler that the machine may lack.
         environment["TORCHDYNAMO_DISABLE"] = "1"
+    elif config.deterministic:
+        # On CPU in float32 a group is the same whatever it is computed with; on CUDA only in this mode.
+        environment["VLLM_BATCH_INVARIANT"] = "1"
     return environment
 
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import ray
 
-from museg.policy.vision import EmbeddedVideo
 from museg.rollout.completions import Completion, SamplingSettings
 from museg.video.clip import VideoClip
+
+if TYPE_CHECKING:
+    # Brings transformers along, which takes seconds that the driver and a worker's start can do without.
+    from museg.policy.vision import EmbeddedVideo
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

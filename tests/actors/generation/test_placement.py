@@ -6,7 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from actors.generation import generation_options
+import pytest
+
+from actors.generation import generation_env, generation_options, placement
 from tests.actors.material import run_config
 
 
@@ -21,6 +23,19 @@ def test_the_worker_is_named_after_the_run_and_reserves_what_is_configured(local
     assert environment["VLLM_ENABLE_V1_MULTIPROCESSING"] == "0"
 
 
-def test_the_driver_names_generation_workers_without_loading_vllm() -> None:
-    check = "import sys, actors.generation, actors.weight_sync.publisher; sys.exit('vllm' in sys.modules)"
+@pytest.mark.parametrize(("gpus", "deterministic"), [(True, True), (True, False), (False, True)])
+def test_a_deterministic_run_has_batch_invariant_kernels_on_cuda(
+    monkeypatch: pytest.MonkeyPatch, gpus: bool, deterministic: bool
+) -> None:
+    monkeypatch.setattr(placement, "has_gpus", lambda: gpus)
+    config = run_config(Path("unused"))
+    config.deterministic = deterministic
+    assert ("VLLM_BATCH_INVARIANT" in generation_env(config)) == (gpus and deterministic)
+
+
+def test_the_driver_names_generation_workers_without_loading_vllm_or_transformers() -> None:
+    check = (
+        "import sys, actors.generation, actors.weight_sync.publisher;"
+        "sys.exit(not sys.modules.keys().isdisjoint(['vllm', 'transformers']))"
+    )
     assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0
