@@ -24,7 +24,11 @@ class DeadlineError(UserError):
 
 @contextmanager
 def ray_session(config: Config) -> Iterator[None]:
-    """The cluster of `RAY_ADDRESS` (which `ray job submit` sets), or a local Ray that is stopped at the end."""
+    """The cluster of `RAY_ADDRESS` (which `ray job submit` sets), or a local Ray that is stopped at the end.
+
+    The local one has no dashboard, and Ray, which listens on every interface, obeys only those who know its token: by
+    default since 2.60, in ~/.ray/auth_token.
+    """
     logging.getLogger("ray").setLevel(logging.ERROR)
     if os.environ.get("RAY_ADDRESS"):
         ray.init(log_to_driver=False, namespace="museg", configure_logging=False)
@@ -54,6 +58,11 @@ def required_cpus(config: Config) -> float:
 def has_gpus() -> bool:
     """Whether the cluster offers GPUs; without, every engine runs on CPU."""
     return float(ray.cluster_resources().get("GPU", 0)) > 0
+
+
+def object_store_bytes() -> float:
+    """Of all nodes together."""
+    return float(ray.cluster_resources().get("object_store_memory", 0))
 
 
 def reserved_and_offered(config: Config) -> str:
