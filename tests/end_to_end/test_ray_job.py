@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import shutil
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,7 +22,7 @@ TOKEN = secrets.token_hex(32)
 GCS_PORT, DASHBOARD_PORT = 26379, 28265
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def ray_head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A real Ray head of its own, blocking in a child process, so that stopping it stops no other."""
     folder = Path("/tmp") / f"museg-ray-{tmp_path_factory.getbasetemp().name}"
@@ -43,6 +46,54 @@ def connected(address: str) -> JobSubmissionClient:
             if time.monotonic() > deadline:
                 raise
             time.sleep(1)
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/api/jobs/"),  # CVE-2023-48022: a job is any command
+        ("GET", "/api/jobs/"),
+        ("POST", "/api/jobs/x/stop"),
+        ("DELETE", "/api/jobs/x"),  # CVE-2026-27482
+        ("PUT", "/api/packages/gcs/x.zip"),
+        ("DELETE", "/api/serve/applications/"),
+        ("GET", "/logical/actors"),
+        ("GET", "/api/v0/logs"),
+    ],
+)
+def test_the_dashboard_refuses_whoever_has_no_token(ray_head: str, method: str, path: str) -> None:
+    connected(ray_head)
+    assert status(ray_head, method, path) == 401
+    assert status(ray_head, method, path, Authorization=f"Bearer {secrets.token_hex(32)}") == 403
+
+
+def test_the_dashboard_obeys_the_token_but_no_browser(ray_head: str) -> None:
+    connected(ray_head)
+    token = {"Authorization": f"Bearer {TOKEN}"}
+    assert status(ray_head, "GET", "/api/jobs/", **token) == 200
+    # CVE-2025-62593: a page that an operator opens reaches the dashboard through the operator's browser.
+    for method, path in (("POST", "/api/jobs/"), ("DELETE", "/api/jobs/x")):
+        assert status(ray_head, method, path, **token, **{"User-Agent": "Mozilla/5.0"}) == 405
+        assert status(ray_head, method, path, **token, Origin="http://evil.example") == 405
+
+
+def test_the_dashboard_is_on_loopback_alone(ray_head: str) -> None:
+    connected(ray_head)
+    sockets = "".join(Path(f"/proc/net/{table}").read_text() for table in ("tcp", "tcp6"))
+    listening = [line.split()[1] for line in sockets.splitlines()]
+    hosts = {place.partition(":")[0] for place in listening if place.endswith(f":{DASHBOARD_PORT:04X}")}
+    assert "0100007F" in hosts, "127.0.0.1"
+    assert not {"0" * 8, "0" * 32} & hosts, "every interface"
+
+
+def status(address: str, method: str, path: str, **headers: str) -> int:
+    body = json.dumps({"entrypoint": "true"}).encode() if method == "POST" else None
+    request = urllib.request.Request(address + path, method=method, headers=headers, data=body)
+    try:
+        with urllib.request.urlopen(request, timeout=60) as response:
+            return int(response.status)
+    except urllib.error.HTTPError as error:
+        return error.code
 
 
 def test_the_shortened_quickstart_succeeds_as_a_submitted_job(ray_head: str, workplace: Workplace) -> None:

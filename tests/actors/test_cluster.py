@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+import ray
+
+from actors.cluster import ray_session
+from museg.config.schema import Config
+
+JOIN = "import ray, sys; ray.init(sys.argv[1], log_to_driver=False); print('joined')"
+
+
+@pytest.mark.slow
+def test_a_local_session_is_joined_only_by_those_who_know_its_token(tmp_path: Path) -> None:
+    """Its ports are open on every interface; a stranger is somebody without the file of the token."""
+    with ray_session(Config()):
+        address = ray.get_runtime_context().gcs_address
+        stranger = join(address, {**os.environ, "HOME": str(tmp_path), "RAY_AUTH_MODE": "disabled"})
+        assert "joined" not in stranger.stdout
+        assert "Authentication token is missing or incorrect" in stranger.stderr
+        friend = join(address, dict(os.environ))
+        assert "joined" in friend.stdout, friend.stderr
+
+
+def join(address: str, environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", JOIN, address]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
