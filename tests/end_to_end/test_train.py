@@ -121,6 +121,9 @@ def test_bad_videos_are_named_skipped_and_counted_and_too_many_end_the_run(
     done = museg("train", str(QUICKSTART), *workplace.overrides("skips", *where, "data.max_skipped_fraction=0.5"))
     assert done.returncode == 0, done.stderr
     assert workplace.summary("skips")["videos_skipped"].keys() == set(videos[:2])  # type: ignore[attr-defined]
+    skipped = workplace.run("skips").read_skipped()
+    assert {row["video"] for row in skipped} == set(videos[:2])
+    assert all(row["cause"] == "video" and row["replaced_by"] is not None for row in skipped)
     refused = museg("train", str(QUICKSTART), *workplace.overrides("refused", *where, "data.max_skipped_fraction=0"))
     assert refused.returncode == 2
     assert "data.max_skipped_fraction=0 allows" in refused.stderr
