@@ -10,12 +10,11 @@ from dataclasses import replace
 
 from ray.exceptions import RayError, RayTaskError
 
-from actors.cluster import DeadlineError
 from actors.learning.gang import LearnerGang
 from actors.learning.snapshots import LearnerCopy
 from actors.resuming import TrainerState
 from museg.config.schema import Config
-from museg.errors import CheckpointError, FaultError
+from museg.errors import CheckpointError
 from museg.runs.checkpoints import best_step
 from museg.runs.directory import RunDirectory
 
@@ -107,7 +106,7 @@ class CheckpointWriter:
             state.write(folder)
             await asyncio.to_thread(store.commit, state.step, written)
             await asyncio.to_thread(self._tidy, state.step, pinned)
-        except (OSError, RayError, DeadlineError, FaultError) as error:
+        except (OSError, RayError) as error:
             await asyncio.to_thread(store.give_up, state.step)
             self._explain(error, state.step)
         self._measured(time.perf_counter() - started)
@@ -115,6 +114,8 @@ class CheckpointWriter:
     def _explain(self, error: Exception, step: int) -> None:
         """Raise CheckpointError where the disk is to blame; a copy that was lost with its node is written again."""
         cause = error.cause if isinstance(error, RayTaskError) else error
+        if isinstance(error, RayTaskError) and not isinstance(cause, OSError):
+            raise error
         if not isinstance(cause, OSError):
             self._owed = True
             self._say(
