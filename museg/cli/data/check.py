@@ -13,6 +13,7 @@ from rich.console import Console
 
 from museg.cli import exit_codes
 from museg.cli.data.check_tables import describe
+from museg.config.loading import load_config
 from museg.data.checking.checking import DECODE_TIMEOUT_S, CheckSettings, DataCheck, check_files
 from museg.data.checking.mending import CleanCopy, clean_text, mended, without_errors
 from museg.errors import DataError
@@ -20,6 +21,9 @@ from museg.runs.directory import write_atomically
 
 if TYPE_CHECKING:
     from argparse import _SubParsersAction
+
+    from museg.config.schema import Config
+    from museg.data.checking.contexts import Context
 
 DESCRIPTION = """\
 Check sample files, JSON lines or a JSON list of evaluation questions: fields, segments, durations, repeats; with
@@ -57,6 +61,12 @@ def add_parser(subparsers: _SubParsersAction[argparse.ArgumentParser]) -> None:
     check.add_argument("--against", metavar="FILE", type=Path, nargs="+", default=[], help="splits to share no video")
     check.add_argument("--video-root", metavar="DIR", type=Path, help="decode the videos, which lie below it")
     check.add_argument(
+        "--config",
+        metavar="CONFIG",
+        type=Path,
+        help="of a run: also whether its context holds each prompt with its video (below DIR, or data.video_root)",
+    )
+    check.add_argument(
         "--allow-outside", action="store_true", help="absolute paths and links out of DIR too (data.allow_outside)"
     )
     check.add_argument("--workers", metavar="N", type=int, help="processes that decode (default: one a core)")
@@ -80,14 +90,18 @@ def run(args: argparse.Namespace) -> int:
 
     Raises:
         DataError: a file that can't be read or written, or options that don't fit together.
+        ConfigError, ModelError: --config, or the model that it names, can't be used.
     """
     _validate(args)
+    config = load_config(args.config) if args.config else None
+    root: Path | None = args.video_root or (Path(config.data.video_root) if config else None)
     settings = CheckSettings(
         against=args.against,
-        video_root=args.video_root,
+        video_root=root,
         allow_outside=args.allow_outside,
         workers=args.workers,
         timeout_s=args.timeout,
+        context=_context(config) if config else None,
     )
     check = check_files(args.files, settings)
     if args.json:
@@ -98,6 +112,13 @@ def run(args: argparse.Namespace) -> int:
     if output is not None:
         _write(output, check, _copy(args, check))
     return exit_codes.ERRORS_FOUND if check.has_errors else 0
+
+
+def _context(config: Config) -> Context:
+    # It brings in transformers, which a check by itself need not wait for.
+    from museg.data.checking.contexts import Context
+
+    return Context.of(config)
 
 
 def _validate(args: argparse.Namespace) -> None:

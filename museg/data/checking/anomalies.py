@@ -39,6 +39,7 @@ class Kind(StrEnum):
     unreadable = "unreadable"
     beyond_probed_duration = "beyond_probed_duration"
     duration_mismatch = "duration_mismatch"
+    too_long_prompt = "too_long_prompt"
     overlapping = "overlapping"
     unsorted = "unsorted"
     integer_bounds = "integer_bounds"
@@ -99,6 +100,9 @@ RULES: Mapping[Kind, Rule] = {
     Kind.duration_mismatch: _error(
         f"the video is longer or shorter than annotated by more than {ROUNDING_S:.0f} s",
         "is it the right video? --fix takes its own duration",
+    ),
+    Kind.too_long_prompt: _fatal(
+        "with its video the prompt fills the context of --config", "raise generation.max_model_len or lower video.*"
     ),
     Kind.overlapping: _warning(
         "segments of a row overlap, so their common part counts twice", "--fix --merge makes them one"

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from museg.data.checking.annotations import Annotation, read_annotations
 from museg.data.checking.anomalies import Anomaly, Kind, Severity
@@ -15,6 +16,9 @@ from museg.data.checking.reading import RawFile, read_raw
 from museg.data.checking.segments import segment_anomalies
 from museg.data.checking.splits import OtherSplits, duplicates
 from museg.data.checking.statistics import Statistics, statistics
+
+if TYPE_CHECKING:
+    from museg.data.checking.contexts import Context
 
 DECODE_TIMEOUT_S = 300.0
 """As long as a training run waits for a video by default (reward.timeout_s)."""
@@ -34,6 +38,8 @@ class CheckSettings:
     """Processes that decode; None: one a core."""
     timeout_s: float = DECODE_TIMEOUT_S
     """Longest time that decoding one video may take."""
+    context: Context | None = None
+    """Also whether each prompt, its video decoded by this, fits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +89,8 @@ def check_files(paths: Sequence[Path], settings: CheckSettings) -> DataCheck:
     for row in annotations:
         if row.video in probes:
             anomalies += video_anomalies(row, probes[row.video])
+            if settings.context is not None:
+                anomalies += settings.context.anomalies(row, probes[row.video].num_visual_tokens)
     order = {str(path): number for number, path in enumerate(paths)}
     return DataCheck(
         files=files,
@@ -106,4 +114,5 @@ def _probes(
         allow_outside=settings.allow_outside,
         workers=settings.workers,
         timeout_s=settings.timeout_s,
+        budget=settings.context.budget if settings.context else None,
     )

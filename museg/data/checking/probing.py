@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -18,6 +19,9 @@ from museg.data.checking.watched import Lost, run_watched
 from museg.errors import DataError, VideoError
 from museg.video.paths import opened_video, shown
 
+if TYPE_CHECKING:
+    from museg.video.pixel_budget import FrameBudget
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Probe:
@@ -25,18 +29,26 @@ class Probe:
 
     duration_s: float | None = None
     """The video's true length; None where it can't be decoded."""
+    num_visual_tokens: int | None = None
+    """That the frames of a budget make; None without one."""
     is_missing: bool = False
     error: str = ""
 
 
 def probe_videos(
-    root: Path, videos: Collection[str], *, allow_outside: bool = False, workers: int | None, timeout_s: float
+    root: Path,
+    videos: Collection[str],
+    *,
+    allow_outside: bool = False,
+    workers: int | None,
+    timeout_s: float,
+    budget: FrameBudget | None = None,
 ) -> dict[str, Probe]:
     """Decode every video below `root` from its first to its last frame, with a progress bar on stderr.
 
     In `workers` processes (None: one a core), each of which is killed when a video takes longer than `timeout_s`: some
-    damaged files make decord spin for ever. `allow_outside` is that of `opened_video`. Raises DataError if `root` is no
-    folder.
+    damaged files make decord spin for ever. `allow_outside` is that of `opened_video`. With a `budget` videos are
+    decoded as training by it would, and their tokens counted. Raises DataError if `root` is no folder.
     """
     if not root.is_dir():
         raise DataError(f"data check: --video-root {root} isn't a folder")
@@ -44,7 +56,7 @@ def probe_videos(
     there = [video for video in videos if os.path.isfile(root / video)]
     probes = {video: Probe(is_missing=True, error=f"there is no file {root / video}") for video in videos}
     outcomes = run_watched(
-        partial(_decode, root, allow_outside),
+        partial(_decode, root, allow_outside, budget),
         there,
         workers=workers or os.cpu_count() or 1,
         timeout_s=timeout_s,
@@ -75,17 +87,20 @@ def video_anomalies(annotation: Annotation, probe: Probe) -> Iterator[Anomaly]:
         )
 
 
-def _decode(root: Path, allow_outside: bool, video: str) -> Probe:
+def _decode(root: Path, allow_outside: bool, asked: FrameBudget | None, video: str) -> Probe:
     # Importing them takes seconds, which a check without videos need not spend.
     from museg.video.decoding import decode_clip
     from museg.video.pixel_budget import PATCH, FrameBudget
 
     # The last frame is among the sampled ones, so all are decoded; few and small ones are kept.
-    budget = FrameBudget(
+    budget = asked or FrameBudget(
         fps=1.0, min_frames=2, max_frames=2, min_pixels=PATCH**2, max_pixels=PATCH**2, total_pixels=PATCH**2
     )
     try:
         with opened_video(root, video, allow_outside=allow_outside) as path:
-            return Probe(duration_s=decode_clip(path, video=video, budget=budget).duration_s)
+            clip = decode_clip(path, video=video, budget=budget)
     except VideoError as error:
         return Probe(error=str(error).removeprefix(f"video {shown(video)}: "))
+    num_frames, height, width, _ = clip.frames.shape
+    tokens = num_frames // 2 * (height // PATCH) * (width // PATCH) if asked else None
+    return Probe(duration_s=clip.duration_s, num_visual_tokens=tokens)
