@@ -69,12 +69,12 @@ def crew(crew_of_the_module: Crew) -> Crew:
     return crew_of_the_module
 
 
-@pytest.mark.parametrize("what", ["die", "stop"])
+@pytest.mark.parametrize(("what", "timeout_s"), [("die", 60.0), ("stop", 4.0)])
 def test_what_a_lost_worker_held_is_answered_once_by_others_and_its_seat_is_filled(
-    crew: Crew, tmp_path: Path, what: str
+    crew: Crew, tmp_path: Path, what: str, timeout_s: float
 ) -> None:
     async def run() -> None:
-        pool, before = crew.pool(timeout_s=1.0), crew.pids()
+        pool, before = crew.pool(timeout_s=timeout_s), crew.pids()
         lost = asked(1, prompt=f"{what} {tmp_path / 'once'}")
         answers = await sampled(pool, [asked(0), lost, *(asked(key, prompt="sleep 0.2") for key in range(2, 8))])
         assert set(answers) == set(range(8))
