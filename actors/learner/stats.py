@@ -12,6 +12,11 @@ from museg.errors import UserError
 class DivergedError(UserError):
     """Numbers went so wrong that a run ends; the message names the step and what is likely to blame."""
 
+    def __init__(self, message: str, state_of_step: int = 0) -> None:
+        """`state_of_step`: the learner stands as after that step, in weights, optimizer and schedule."""
+        super().__init__(message)
+        self.state_of_step = state_of_step
+
 
 class SkipReason(StrEnum):
     """Why an update was not applied: weights and optimizer are as before it."""
