@@ -43,13 +43,15 @@ class Struck:
 
     blow: Blow
     at_s: float
-    """As `time.monotonic()` counts; so are the others."""
+    """As `time.monotonic()` counts."""
+    step: int
+    """The step that it hit: the plan's, unless this run is faster than the undisturbed one was."""
     phase: str
     """The phase that it hit, by the laps that the step then had."""
     back_s: float | None = None
-    """Until the role was filled and ready again (a decoder: never told)."""
+    """Seconds until the role was filled and ready again (a decoder: never told)."""
     step_s: float | None = None
-    """Until the next step was finished."""
+    """Seconds until the next step was finished."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -137,7 +139,7 @@ class DisturbedRun:
             for struck in self.struck:
                 if struck.blow.role == "driver" and struck.back_s is None:
                     struck.back_s = now - struck.at_s
-                if struck.step_s is None and num_rows >= struck.blow.step:
+                if struck.step_s is None and num_rows >= struck.step:
                     struck.step_s = now - struck.at_s
                     struck.phase = self._phase_of(struck)
 
@@ -157,7 +159,8 @@ class DisturbedRun:
             os.kill(victims[0], blow.signal)
         except ProcessLookupError:
             return False
-        self.struck.append(Struck(blow=blow, at_s=time.monotonic(), phase=blow.phase))
+        step = max(self.finished_s) + 1
+        self.struck.append(Struck(blow=blow, at_s=time.monotonic(), step=step, phase=blow.phase))
         if blow.role == "driver" and blow.signal == signal.SIGKILL:
             driver.wait(timeout=30)
         return True
@@ -184,12 +187,12 @@ class DisturbedRun:
 
     def _phase_of(self, struck: Struck) -> str:
         """The phase that was hit, by the row of its step; the plan's word where another driver wrote the row."""
-        began_s = self.finished_s.get(struck.blow.step - 1)
+        began_s = self.finished_s.get(struck.step - 1)
         if began_s is None or began_s > struck.at_s:
             return struck.phase
-        row = self.directory.read_metrics()[struck.blow.step - 1]
+        row = self.directory.read_metrics()[struck.step - 1]
         laps = {phase: float(str(row[f"time/{phase}_s"])) for phase in PHASES}
-        between_s = self.finished_s[struck.blow.step] - began_s - sum(laps.values())
+        between_s = self.finished_s[struck.step] - began_s - sum(laps.values())
         return phase_at(struck.at_s - began_s, {BETWEEN: between_s, **laps})
 
 
