@@ -134,7 +134,8 @@ class DisturbedRun:
         num_rows = file.read_bytes().count(b"\n") if file.exists() else 0
         now = time.monotonic()
         if num_rows not in self.finished_s:
-            self.finished_s[num_rows] = now
+            first = max(self.finished_s, default=num_rows - 1) + 1
+            self.finished_s |= dict.fromkeys(range(first, num_rows + 1), now)
             self.family.look(driver.pid)
             for struck in self.struck:
                 if struck.blow.role == "driver" and struck.back_s is None:
