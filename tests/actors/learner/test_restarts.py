@@ -206,7 +206,6 @@ def test_ranks_that_are_killed_or_stopped_leave_weights_and_statistics_as_they_w
         undisturbed, expected = await train(gang, batch, {}), await gang.weights()
         await gang.learner.load(tmp_path)
         told, weights = await train(gang, batch, disturbances), await gang.weights()
-        print([round(one.seconds, 1) for one in gang.budget.recoveries], gang.said)
         await gang.stop()
         assert gang.budget.count == restarts
         assert not [line for line in gang.said if "warning" in line]
