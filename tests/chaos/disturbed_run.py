@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -20,6 +19,8 @@ from tests.chaos.record import PHASES
 
 REPOSITORY = Path(__file__).parents[2]
 _LOOK_S = 0.01
+_ENDS_S = 180.0
+"""Longest time for a driver to end whose Ray is gone."""
 _LIVES = 20
 """Drivers that one run may use up: more is a run that doesn't come forward."""
 
@@ -115,16 +116,27 @@ class DisturbedRun:
             self._count_steps(driver)
             last_s = max(self.finished_s.values(), default=started_s)
             if time.monotonic() - last_s > self.give_up_s:
-                self.said.append((time.monotonic(), f"no step was finished for {self.give_up_s:g} s"))
-                self.family.look(driver.pid)
-                driver.kill()
+                self._give_up(driver, f"no step was finished for {self.give_up_s:g} s")
                 return False
             due = waiting and self._is_due(waiting[0])
-            if due and self._strike(driver, waiting[0]) and waiting.pop(0).role == "driver":
-                return True
+            if due and self._strike(driver, waiting[0]) and waiting.pop(0).role in processes.ENDING:
+                return self._ends(driver)
             time.sleep(_LOOK_S)
         self._count_steps(driver)
         return False
+
+    def _ends(self, driver: subprocess.Popen[str]) -> bool:
+        try:
+            driver.wait(timeout=_ENDS_S)
+        except subprocess.TimeoutExpired:
+            self._give_up(driver, f"the driver lives on {_ENDS_S:g} s after {self.struck[-1].blow}")
+            return False
+        return True
+
+    def _give_up(self, driver: subprocess.Popen[str], why: str) -> None:
+        self.said.append((time.monotonic(), why))
+        self.family.look(driver.pid)
+        driver.kill()
 
     def _count_steps(self, driver: subprocess.Popen[str]) -> None:
         """Note the steps that were finished since the last look."""
@@ -138,7 +150,7 @@ class DisturbedRun:
             self.finished_s |= dict.fromkeys(range(first, num_rows + 1), now)
             self.family.look(driver.pid)
             for struck in self.struck:
-                if struck.blow.role == "driver" and struck.back_s is None:
+                if struck.blow.role in processes.ENDING and struck.back_s is None:
                     struck.back_s = now - struck.at_s
                 if struck.step_s is None and num_rows >= struck.step:
                     struck.step_s = now - struck.at_s
@@ -152,8 +164,8 @@ class DisturbedRun:
     def _strike(self, driver: subprocess.Popen[str], blow: Blow) -> bool:
         """False where its victim isn't there yet."""
         workers = processes.present(self.directory, driver.pid)
-        victims = processes.decoders(workers) if blow.role == processes.DECODER else [workers.get(blow.role, 0)]
-        if not victims or not victims[0]:
+        victims = processes.victims(blow.role, workers)
+        if not victims:
             return False
         self.family.look(driver.pid)
         try:
@@ -162,8 +174,6 @@ class DisturbedRun:
             return False
         step = max(self.finished_s) + 1
         self.struck.append(Struck(blow=blow, at_s=time.monotonic(), step=step, phase=blow.phase))
-        if blow.role == "driver" and blow.signal == signal.SIGKILL:
-            driver.wait(timeout=30)
         return True
 
     def _listen(self, driver: subprocess.Popen[str]) -> None:

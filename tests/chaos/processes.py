@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from dataclasses import dataclass, field
 
 import psutil
@@ -11,7 +10,11 @@ import psutil
 from museg.runs.directory import RunDirectory
 
 DECODER = "decoder"
-"""The child in which a reward worker decodes: the only victim that isn't in `workers.json`."""
+"""The child in which a reward worker decodes."""
+OF_RAY = ("raylet", "gcs_server")
+"""Processes of the run's Ray."""
+ENDING = ("driver", *OF_RAY)
+"""Whose death ends the run, which is submitted again."""
 
 
 def present(run: RunDirectory, driver_pid: int) -> dict[str, int]:
@@ -21,6 +24,15 @@ def present(run: RunDirectory, driver_pid: int) -> dict[str, int]:
     except FileNotFoundError:
         return {}
     return {name: row["pid"] for name, row in rows.items()} if rows["driver"]["pid"] == driver_pid else {}
+
+
+def victims(role: str, workers: dict[str, int]) -> list[int]:
+    """The processes of that role at present."""
+    if role == DECODER:
+        return decoders(workers)
+    if role in OF_RAY:
+        return of_ray(workers["driver"], role) if workers else []
+    return [workers[role]] if role in workers else []
 
 
 def decoders(workers: dict[str, int]) -> list[int]:
@@ -33,6 +45,14 @@ def decoders(workers: dict[str, int]) -> list[int]:
             except psutil.NoSuchProcess:
                 continue
     return found
+
+
+def of_ray(driver_pid: int, name: str) -> list[int]:
+    """The `raylet` or `gcs_server` that the driver started."""
+    try:
+        return [child.pid for child in psutil.Process(driver_pid).children() if child.name() == name]
+    except psutil.NoSuchProcess:
+        return []
 
 
 @dataclass(slots=True)
@@ -61,10 +81,3 @@ class Family:
         for process in self.seen.values():
             if process.is_running():  # the same process, not another that has its pid by now
                 process.kill()
-
-
-def wait_until_dead(pid: int, wait_s: float = 10.0) -> None:
-    deadline = time.monotonic() + wait_s
-    while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
-        assert time.monotonic() < deadline, f"process {pid} survived SIGKILL for {wait_s:g} s"
-        time.sleep(0.01)

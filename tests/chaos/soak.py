@@ -67,9 +67,8 @@ class Soak:
 
     def _kill(self, workers: dict[str, int]) -> None:
         role = self.chance.choice([*(name for name in workers if name != "driver"), processes.DECODER])
-        victims = processes.decoders(workers) if role == processes.DECODER else [workers[role]]
         with suppress(ProcessLookupError):
-            for victim in victims[:1]:
+            for victim in processes.victims(role, workers)[:1]:
                 os.kill(victim, signal.SIGKILL)
                 self.killed.append(role)
 

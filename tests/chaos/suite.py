@@ -33,6 +33,7 @@ ROLES: Mapping[int, Mapping[str, Sequence[signal.Signals]]] = {
         DECODER: (KILL,),
         "learner-0": (KILL,),
         "driver": (KILL,),
+        "raylet": (KILL,),
     },
     2: {"generation-1": (KILL,), "learner-0": (KILL, STOP), "learner-1": (KILL, STOP)},
 }
@@ -114,13 +115,18 @@ def _two(values: Sequence[float | None]) -> tuple[str, str]:
     return (f"{statistics.median(known):.1f} s", f"{max(known):.1f} s") if known else ("", "")
 
 
+def _roles(num_ranks: int, only: Sequence[str] | None) -> dict[str, Sequence[signal.Signals]]:
+    """All of that shape, or those that are asked for."""
+    return {role: ROLES[num_ranks].get(role, (KILL,)) for role in only or ROLES[num_ranks]}
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=60)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--steps", type=int, default=STEPS, help="of each run")
     parser.add_argument("--patience", type=float, default=30, help="seconds of every deadline; more on a busy machine")
-    parser.add_argument("--only", help="roles, by commas", default="")
+    parser.add_argument("--only", nargs="+", metavar="ROLE", help="names of workers.json, decoder, raylet, gcs_server")
     parser.add_argument("--ranks", type=int, choices=sorted(ROLES), action="append", help="of the learner")
     parser.add_argument("--output", type=Path, default=Path("cache/chaos"))
     args = parser.parse_args()
@@ -128,12 +134,12 @@ def main() -> int:
     material = prepare(args.output.absolute())
     shutil.rmtree(material.runs, ignore_errors=True)
     struck, wrong = [], []
-    for num_ranks in args.ranks or sorted(ROLES):
-        roles = {role: ROLES[num_ranks][role] for role in ROLES[num_ranks] if role in args.only or not args.only}
-        share = args.kills * len(roles) // sum(len(ROLES[one]) for one in args.ranks or ROLES) if not args.only else 0
+    roles_of = {ranks: _roles(ranks, args.only) for ranks in args.ranks or sorted(ROLES)}
+    for num_ranks, roles in roles_of.items():
+        num_blows = args.kills * len(roles) // sum(map(len, roles_of.values()))
         shape = Shape(num_ranks=num_ranks, steps=args.steps, patience_s=args.patience)
         reference = undisturbed(material, shape)
-        for index, blows in enumerate(deal(roles, share or args.kills, args.steps, args.seed)):
+        for index, blows in enumerate(deal(roles, num_blows, args.steps, args.seed)):
             name = f"ranks-{num_ranks}-{index}"
             some, faults = disturb(material, name, blows, reference, shape)
             struck += some
