@@ -157,6 +157,9 @@ class DisturbedRun:
                     struck.phase = self._phase_of(struck)
 
     def _is_due(self, blow: Blow) -> bool:
+        """Its moment has come, and the run has got over the blow before."""
+        if any(struck.back_s is None and struck.blow.role != processes.DECODER for struck in self.struck):
+            return False
         began_s = self.finished_s.get(blow.step - 1)
         assert self.times is not None, "blows need the undisturbed run's times"
         return began_s is not None and time.monotonic() >= began_s + self.times.offset_s(blow.phase, blow.fraction)
@@ -168,10 +171,7 @@ class DisturbedRun:
         if not victims:
             return False
         self.family.look(driver.pid)
-        try:
-            os.kill(victims[0], blow.signal)
-        except ProcessLookupError:
-            return False
+        os.kill(victims[0], blow.signal)
         step = max(self.finished_s) + 1
         self.struck.append(Struck(blow=blow, at_s=time.monotonic(), step=step, phase=blow.phase))
         return True

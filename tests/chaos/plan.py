@@ -63,7 +63,9 @@ def phase_at(offset_s: float, laps: Mapping[str, float]) -> str:
 def deal(
     roles: Mapping[str, Sequence[signal.Signals]], num_blows: int, steps_a_run: int, seed: int
 ) -> list[list[Blow]]:
-    """So many blows over as few runs as hold them, one a step from the second step on, the last step left in peace.
+    """So many blows over as few runs as hold them, one a step from the second step on.
+
+    The last three steps are left in peace: a blow waits until the run has got over the one before.
 
     Every (role, signal, phase) comes once before any comes twice.
     """
@@ -74,7 +76,7 @@ def deal(
         chance.shuffle(once)
         cases += once
     cases = cases[:num_blows]
-    room = steps_a_run - 2
+    room = steps_a_run - 4
     return [
         [
             Blow(role=role, step=step, phase=phase, fraction=chance.random(), signal=one)

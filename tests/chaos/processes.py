@@ -27,12 +27,14 @@ def present(run: RunDirectory, driver_pid: int) -> dict[str, int]:
 
 
 def victims(role: str, workers: dict[str, int]) -> list[int]:
-    """The processes of that role at present."""
+    """The living processes of that role at present."""
     if role == DECODER:
-        return decoders(workers)
-    if role in OF_RAY:
-        return of_ray(workers["driver"], role) if workers else []
-    return [workers[role]] if role in workers else []
+        pids = decoders(workers)
+    elif role in OF_RAY:
+        pids = of_ray(workers["driver"], role) if workers else []
+    else:
+        pids = [workers[role]] if role in workers else []
+    return [pid for pid in pids if _lives(pid)]
 
 
 def decoders(workers: dict[str, int]) -> list[int]:
@@ -81,3 +83,10 @@ class Family:
         for process in self.seen.values():
             if process.is_running():  # the same process, not another that has its pid by now
                 process.kill()
+
+
+def _lives(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

@@ -47,7 +47,7 @@ def test_a_sample_that_an_epoch_uses_twice_is_told() -> None:
 
 
 def test_every_case_is_dealt_before_any_comes_again_and_one_a_step() -> None:
-    runs = deal({"driver": [signal.SIGKILL], "learner-0": [signal.SIGKILL, signal.SIGSTOP]}, 18, steps_a_run=6, seed=3)
+    runs = deal({"driver": [signal.SIGKILL], "learner-0": [signal.SIGKILL, signal.SIGSTOP]}, 18, steps_a_run=8, seed=3)
     blows = [blow for run in runs for blow in run]
     assert len({(blow.role, blow.signal, blow.phase) for blow in blows}) == 3 * len(MOMENTS) == len(blows)
     assert [[blow.step for blow in run] for run in runs] == [[2, 3, 4, 5]] * 4 + [[2, 3]]

@@ -12,7 +12,7 @@ from tests.chaos.plan import Blow
 from tests.chaos.processes import DECODER
 from tests.chaos.suite import Shape, disturb, undisturbed
 
-SHAPE = Shape(steps=6, patience_s=240)
+SHAPE = Shape(steps=8, patience_s=240)
 
 
 @pytest.mark.slow
