@@ -68,16 +68,15 @@ def run_training(config: Config, console: Console) -> Summary:
         UserError: the configuration, the data, the videos or the model can't be used.
     """
     run = RunDirectory(Path(config.run.root).absolute() / config.run.name)
-    with terminating_as_interrupted():
-        inputs = Inputs.read(config)
-        start = starting_point(config, run)
-        if start.state.step >= config.grpo.steps and (summary := read_summary(run)) and summary.status == "completed":
-            console.print(f"{run.path} is already complete; run.name=… starts another run", soft_wrap=True)
-            show_result(run, summary, console)
-            return summary
-        # Ray sets a handler of its own.
-        with ray_session(config), terminating_as_interrupted(), learner_placement(config) as placement:
-            return until_interrupted(_run(config, run, inputs, start, placement, console))
+    inputs = Inputs.read(config)
+    start = starting_point(config, run)
+    if start.state.step >= config.grpo.steps and (summary := read_summary(run)) and summary.status == "completed":
+        console.print(f"{run.path} is already complete; run.name=… starts another run", soft_wrap=True)
+        show_result(run, summary, console)
+        return summary
+    # Ray sets a handler of its own.
+    with ray_session(config), terminating_as_interrupted(), learner_placement(config) as placement:
+        return until_interrupted(_run(config, run, inputs, start, placement, console))
 
 
 async def _run(

@@ -43,20 +43,19 @@ def run_supervised(config: Config, console: Console) -> Summary:
         UserError: the configuration, the data, the videos or the model can't be used.
     """
     run = RunDirectory(Path(config.run.root).absolute() / config.run.name)
-    with terminating_as_interrupted():
-        check_model_folder(Path(config.model.path))
-        samples = read_samples(Path(config.data.train))
-        for sample in samples:
-            target_text(sample)  # a response that can't be taught is told now, not at the step that draws it
-        start = starting_point(config, run, command="sft")
-        if start.state.step >= config.grpo.steps and (summary := read_summary(run)) and summary.status == "completed":
-            console.print(f"{run.path} is already complete; run.name=… starts another run", soft_wrap=True)
-            show_result(run, summary, console)
-            return summary
-        placed = replace(config, generation=replace(config.generation, workers=0))
-        # Ray sets a handler of its own.
-        with ray_session(placed), terminating_as_interrupted(), learner_placement(placed) as placement:
-            return until_interrupted(_run(config, placed, run, samples, start, placement, console))
+    check_model_folder(Path(config.model.path))
+    samples = read_samples(Path(config.data.train))
+    for sample in samples:
+        target_text(sample)  # a response that can't be taught is told now, not at the step that draws it
+    start = starting_point(config, run, command="sft")
+    if start.state.step >= config.grpo.steps and (summary := read_summary(run)) and summary.status == "completed":
+        console.print(f"{run.path} is already complete; run.name=… starts another run", soft_wrap=True)
+        show_result(run, summary, console)
+        return summary
+    placed = replace(config, generation=replace(config.generation, workers=0))
+    # Ray sets a handler of its own.
+    with ray_session(placed), terminating_as_interrupted(), learner_placement(placed) as placement:
+        return until_interrupted(_run(config, placed, run, samples, start, placement, console))
 
 
 async def _run(

@@ -34,6 +34,7 @@ def test_a_run_stopped_in_every_step_and_going_on_with_other_workers_ends_at_the
         assert [stop.left for stop in stops] == [0, 0, 0], "processes outlive the run"
         kept = run.directory.checkpoint_steps()[-1]
         assert 2 <= kept < 4, "the run was over before the last signal: the test shows nothing"
+        assert "interrupted after" in stops[1].said
         assert "given up" in stops[0].said + stops[1].said
         end = run.live(None, "generation.workers=2", "reward.workers=1")
     finally:

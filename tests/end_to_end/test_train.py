@@ -2,10 +2,6 @@ from __future__ import annotations
 
 import math
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -13,7 +9,7 @@ import torch
 from transformers import Qwen2_5_VLForConditionalGeneration
 
 from museg.data.samples import read_samples
-from tests.end_to_end.conftest import QUICKSTART, REPOSITORY, Museg, Workplace
+from tests.end_to_end.conftest import QUICKSTART, Museg, Workplace
 
 pytestmark = pytest.mark.slow
 
@@ -82,32 +78,6 @@ def test_zero_stages_with_two_ranks_and_two_generators_end_at_the_same_weights(
     assert largest_difference(reference, start) > 1e-3, "three steps moved nothing: the comparison would be empty"
     for stage in (1, 2, 3):
         assert largest_difference(weights_of(workplace, f"zero{stage}"), reference) <= 1e-4
-
-
-def test_an_interrupted_run_exits_130_after_a_checkpoint_and_goes_on_to_the_same_weights(
-    museg: Museg, workplace: Workplace
-) -> None:
-    arguments = ["grpo.steps=5", "data.eval=null", "checkpoint.every_steps=10"]
-    whole = museg("train", str(QUICKSTART), *workplace.overrides("whole", *arguments))
-    assert whole.returncode == 0, whole.stderr
-    command = [sys.executable, "-m", "museg", "train", str(QUICKSTART), *workplace.overrides("stopped", *arguments)]
-    process = subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    deadline = time.monotonic() + 300
-    while len(workplace.run("stopped").read_metrics()) < 2:
-        assert process.poll() is None, process.communicate()[0]
-        assert time.monotonic() < deadline, "no step in 300 s"
-        time.sleep(0.02)
-    process.send_signal(signal.SIGINT)
-    output, _ = process.communicate(timeout=120)
-    assert process.returncode == 130, output
-    stopped_at = workplace.summary("stopped")["steps"]
-    assert workplace.summary("stopped")["status"] == "interrupted"
-    assert isinstance(stopped_at, int)
-    assert stopped_at < 5, "the run was over before the signal: the test shows nothing"
-    resumed = museg("train", str(QUICKSTART), *workplace.overrides("stopped", *arguments))
-    assert resumed.returncode == 0, resumed.stderr
-    assert [row["step"] for row in workplace.run("stopped").read_metrics()] == [1, 2, 3, 4, 5]
-    assert largest_difference(weights_of(workplace, "stopped", 5), weights_of(workplace, "whole", 5)) == 0.0
 
 
 def test_bad_videos_are_named_skipped_and_counted_and_too_many_end_the_run(
