@@ -110,6 +110,7 @@ class Trainer:
         clock.lap("generate", until_s=rollouts.generated_at_s)
         clock.lap("reward")
         group_stats, step_stats = await learning.finish()
+        self.learner.version = step
         clock.lap("learn")
         synced = await self.publish(version=step)
         clock.lap("sync")

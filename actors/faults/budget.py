@@ -48,7 +48,7 @@ class RestartBudget:
         Raises:
             FaultError: none is left; the first fault that wasn't got over is named.
         """
-        told = " ".join(str(cause).split())
+        told = _first_line(cause)
         self._first_cause = self._first_cause or f"{worker}: {told}"
         self.count += 1
         self._this_step += 1
@@ -74,3 +74,9 @@ class RestartBudget:
                     f"workers died or hung more often than {key}={allowed} allows; first {self._first_cause}; "
                     "mend the cause and submit again: the run goes on after its newest checkpoint"
                 )
+
+
+def _first_line(cause: BaseException) -> str:
+    """Of Ray's account of a death; the rest names ids and ways to find logs."""
+    lines = [" ".join(line.split()) for line in str(cause).splitlines()]
+    return next((line for line in lines if line), type(cause).__name__)
