@@ -171,7 +171,10 @@ class DisturbedRun:
         if not victims:
             return False
         self.family.look(driver.pid)
-        os.kill(victims[0], blow.signal)
+        try:
+            os.kill(victims[0], blow.signal)
+        except ProcessLookupError:
+            return False
         step = max(self.finished_s) + 1
         self.struck.append(Struck(blow=blow, at_s=time.monotonic(), step=step, phase=blow.phase))
         return True
