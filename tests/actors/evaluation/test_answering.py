@@ -28,7 +28,7 @@ class Parrots:
     """Stands for one generator, which answers what it was asked about which clip, the last question first."""
 
     def __init__(self) -> None:
-        self.workers = [None]
+        self.seats = [None]
         self.asked: list[int] = []
 
     async def sample(self, requests: Sequence[GenerationRequest]) -> AsyncGenerator[GeneratedGroup, None]:
