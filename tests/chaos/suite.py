@@ -146,9 +146,9 @@ def main() -> int:
             wrong += [f"{name}: {fault}" for fault in faults]
             state = "the numbers of the undisturbed run" if not faults else f"WRONG: {faults[0]}"
             console.print(f"{name}: {len(some)} blows, {state}", markup=False, highlight=False, soft_wrap=True)
-    report = table(struck) + "".join(f"\n{line}" for line in wrong)
-    report += f"\n{len(struck)} blows in {time.monotonic() - began_s:.0f} s, seed {args.seed}; {len(wrong)} wrong\n"
-    (args.output / "recovery.md").write_text(report)
+            told = f"{len(struck)} blows in {time.monotonic() - began_s:.0f} s, seed {args.seed}; {len(wrong)} wrong"
+            report = "\n".join([table(struck), *wrong, told, ""])
+            (args.output / "recovery.md").write_text(report)
     console.print(report, markup=False, highlight=False, soft_wrap=True)
     return 1 if wrong or len(struck) < args.kills * 0.9 else 0
 
