@@ -12,7 +12,8 @@ import ray
 import torch
 from ray.actor import ActorHandle
 
-from actors.generation import GeneratedGroup, GenerationRequest, GenerationWorker, generation_options
+from actors.faults.watched import as_actor
+from actors.generation import INTAKE, GeneratedGroup, GenerationRequest, GenerationWorker, generation_options
 from museg.config.schema import Config
 from museg.policy.inputs import PromptEncoder
 from museg.policy.loading import load_policy
@@ -104,7 +105,7 @@ def worker(local_ray: None, model: Path) -> ActorHandle:
     config = run_config(model)
     config.policy.freeze_vision = True
     config.generation.max_sequences = MAX_SEQUENCES
-    worker = ray.remote(ProbedWorker).options(**generation_options(config, 0, config.run.name)).remote(config, 0)
+    worker = as_actor(ProbedWorker, INTAKE).options(**generation_options(config, 0, config.run.name)).remote(config, 0)
     assert ray.get(worker.ready.remote(), timeout=180)
     return worker
 
