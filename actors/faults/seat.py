@@ -15,6 +15,7 @@ from ray.exceptions import RayError
 
 from actors.cluster import START_TIMEOUT_S, DeadlineError, within
 from actors.faults.budget import RestartBudget
+from actors.faults.deaths import is_fault
 from actors.faults.watched import Whereabouts
 from museg.config.schema import RecoveryConfig
 
@@ -92,9 +93,10 @@ class Seat:
     async def refill(self, fault: BaseException, life: int) -> None:
         """Have another actor in the place of the one of that life, ready to work; what is left of it is killed.
 
+        One that dies before it can work is replaced, too.
+
         Raises:
             FaultError: the run has replaced too many.
-            DeadlineError: the new one took longer than the start may.
         """
         if life == self.life and self._refilling is None:
             self._refilling = asyncio.create_task(self._refill(fault))
@@ -111,9 +113,17 @@ class Seat:
 
     async def _refill(self, fault: BaseException) -> None:
         try:
-            with self._budget.recovery(self.name, fault):
-                await self.replace()
-                await self.filled()
+            while True:
+                try:
+                    with self._budget.recovery(self.name, fault):
+                        await self.replace()
+                        await self.filled()
+                    return
+                except (RayError, DeadlineError) as again:
+                    # The newcomer died or hung before it could work; the budget bounds how often.
+                    if not is_fault(again):
+                        raise
+                    fault = again
         finally:
             self._refilling = None
 

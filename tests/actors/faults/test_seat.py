@@ -1,0 +1,68 @@
+"""Seats with real actors that die while they start."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import ray
+from ray.actor import ActorHandle
+from ray.exceptions import RayActorError
+
+from actors.faults.budget import RestartBudget
+from actors.faults.seat import Seat
+from actors.faults.watched import Watched, as_actor
+from museg.config.schema import RecoveryConfig
+from museg.errors import FaultError
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _ray() -> Iterator[None]:
+    ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False)
+    yield
+    ray.shutdown()
+
+
+class Frail(Watched):
+    """Dies while it starts, as often as the file's number says."""
+
+    def __init__(self, deaths: Path) -> None:
+        left = int(deaths.read_text())
+        deaths.write_text(str(left - 1))
+        if left > 0:
+            os._exit(1)
+
+
+def frail_seat(deaths: Path, *, max_restarts: int) -> Seat:
+    async def ready(actor: ActorHandle) -> None:
+        await actor.whereabouts.remote()
+
+    deaths.write_text("0")
+    budget = RestartBudget(RecoveryConfig(max_restarts=max_restarts))
+    return Seat("frail-0", lambda: as_actor(Frail).options(num_cpus=0).remote(deaths), ready, budget)
+
+
+def test_a_newcomer_that_dies_while_it_starts_is_replaced_too(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        seat = frail_seat(tmp_path / "deaths", max_restarts=3)
+        await seat.filled()
+        (tmp_path / "deaths").write_text("2")
+        await asyncio.gather(*(seat.refill(RayActorError(), 0) for _ in range(3)))
+        assert seat.life == 3
+        assert await seat.responds()
+
+    asyncio.run(scenario())
+
+
+def test_one_that_never_starts_ends_in_the_first_cause_when_the_budget_is_spent(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        seat = frail_seat(tmp_path / "deaths", max_restarts=2)
+        await seat.filled()
+        (tmp_path / "deaths").write_text("9")
+        with pytest.raises(FaultError, match=r"recovery\.max_restarts=2 .*first frail-0: it was struck"):
+            await seat.refill(RayActorError(error_msg="it was struck"), 0)
+
+    asyncio.run(scenario())
