@@ -100,6 +100,8 @@ class PromptSource:
         for ahead in range(step, last + 1):
             if ahead not in self._ahead:
                 self._ahead[ahead] = asyncio.create_task(self._prepare_step(ahead))
+                # What fails ahead is raised to whoever takes it, and is no news where the run has ended before.
+                self._ahead[ahead].add_done_callback(lambda done: done.cancelled() or done.exception())
         await self._ahead[step]
 
     def close(self) -> None:
