@@ -12,6 +12,5 @@ def test_a_group_adds_little_to_one_completions_memory_and_repeated_prompts_much
     figures = measure_memory(work)
     assert figures["memory_ratio"] == pytest.approx(figures["memory_group_mib"] / figures["memory_one_mib"])
     assert figures["memory_ratio"] < 1.3
-    # Where the prompt's own backward decides both peaks they are the same but for the allocator's pages.
-    assert 0.8 < figures["memory_ratio_above_model"] < 1.5
+    assert 1 < figures["memory_ratio_above_model"] < 1.5
     assert figures["memory_naive_ratio_above_model"] > 3
