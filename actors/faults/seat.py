@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Self
 
+import psutil
 import ray
 from ray.actor import ActorHandle
 from ray.exceptions import RayError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from actors.cluster import START_TIMEOUT_S, DeadlineError, within
 from actors.faults.budget import RestartBudget
@@ -137,9 +137,22 @@ class Seat:
 
 
 def evict(actor: ActorHandle, where: Whereabouts | None) -> None:
-    """Kill an actor's process, also one that is stopped and takes no message, where it is on this node."""
+    """Kill an actor's process, on whichever node, also one that is stopped and takes no message."""
     with suppress(RayError):
         ray.kill(actor)
-    if where is not None and where.node_id == ray.get_runtime_context().get_node_id():
-        with suppress(ProcessLookupError, PermissionError):
-            os.kill(where.pid, signal.SIGKILL)
+    if where is None:
+        return
+    if where.node_id == ray.get_runtime_context().get_node_id():
+        kill_process(where)
+    else:
+        on_its_node = NodeAffinitySchedulingStrategy(node_id=where.node_id, soft=False)
+        # Not waited for: the node may be gone, and the process with it.
+        ray.remote(num_cpus=0, max_retries=0)(kill_process).options(scheduling_strategy=on_its_node).remote(where)
+
+
+def kill_process(where: Whereabouts) -> None:
+    """SIGKILL to a process of this node, unless it has ended and another one has its number."""
+    with suppress(psutil.Error):
+        process = psutil.Process(where.pid)
+        if process.create_time() == where.started_s:
+            process.kill()

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Self
 
+import psutil
 import ray
 
 HEALTH: Final = "health"
@@ -17,7 +17,15 @@ class Whereabouts:
     """The process that an actor is."""
 
     pid: int
+    started_s: float
+    """When the process began (Unix time): with `pid`, no other process of its node has it."""
     node_id: str
+
+    @classmethod
+    def of_this_process(cls) -> Self:
+        process = psutil.Process()
+        node_id = str(ray.get_runtime_context().get_node_id())
+        return cls(pid=process.pid, started_s=process.create_time(), node_id=node_id)
 
 
 class Watched:
@@ -30,7 +38,7 @@ class Watched:
     @ray.method(concurrency_group=HEALTH)
     def whereabouts(self) -> Whereabouts:
         """Answered while the worker works."""
-        return Whereabouts(pid=os.getpid(), node_id=str(ray.get_runtime_context().get_node_id()))
+        return Whereabouts.of_this_process()
 
 
 def as_actor(worker: type[Watched], *groups: str) -> Any:

@@ -14,6 +14,7 @@ from actors.checkpointing.writer import CheckpointWriter
 from actors.cluster import ray_session, reserved_and_offered
 from actors.draining import watched_for_draining
 from actors.faults.budget import RestartBudget
+from actors.faults.heartbeat import watched_for_hangs
 from actors.guards.watch import Guards
 from actors.launch import one_line
 from actors.progress import ProgressDisplay, sft_headline, show_result
@@ -21,7 +22,7 @@ from actors.resuming import StartingPoint, starting_point
 from actors.rollout.prompt_source import PromptSource
 from actors.stopping import StopSignal, terminating_as_interrupted, unless_disk_is_full, until_interrupted
 from actors.supervised.trainer import SupervisedTrainer
-from actors.workers import learner_placement, start_supervised_workers
+from actors.workers import SupervisedWorkers, learner_placement, start_supervised_workers
 from museg.config.loading import dump_config
 from museg.config.schema import Config
 from museg.data.samples import Sample, read_samples
@@ -71,12 +72,15 @@ async def _run(
     stop = StopSignal(progress.say, config.recovery.grace_s)
     stop.install()
     async with stop.droppable(then_s=math.inf):
-        trainer = await _ready_trainer(placed, run, samples, start, placement, progress, stop)
+        workers, trainer = await _ready_trainer(placed, run, samples, start, placement, progress, stop)
     # Only now is it known that the run can run: nothing was written before.
     run.create(dump_config(config))
     run.forget_after(start.state.step)
     try:
-        async with watched_for_draining(trainer.learner.seats, trainer.checkpoints.ask_because):
+        async with (
+            watched_for_draining(workers.seats, trainer.checkpoints.ask_because),
+            watched_for_hangs(workers.seats, config.recovery.heartbeat_s, progress.say),
+        ):
             with progress:
                 last_step = await trainer.train()
             await trainer.checkpoints.finished()
@@ -98,8 +102,8 @@ async def _ready_trainer(
     placement: PlacementGroup,
     progress: ProgressDisplay,
     stop: StopSignal,
-) -> SupervisedTrainer:
-    """The trainer with its workers started, its checkpoint taken up and its first prompts decoded."""
+) -> tuple[SupervisedWorkers, SupervisedTrainer]:
+    """Workers started, the checkpoint taken up and the first prompts decoded."""
     for complaint in start.passed_over:
         progress.say(f"warning: passed over: {complaint}")
     progress.say(f"starting workers: {reserved_and_offered(config)}")
@@ -133,7 +137,7 @@ async def _ready_trainer(
         await workers.learner.load(start.checkpoint)
     if start.state.step < config.grpo.steps:
         await trainer.prompts.ready(start.state.step + 1)
-    return trainer
+    return workers, trainer
 
 
 def _sum_up(

@@ -177,6 +177,7 @@ def _recovery(config: Config) -> Iterator[str]:
     yield from _at_least("recovery.max_restarts", recovery.max_restarts, 0)
     yield from _at_least("recovery.max_restarts_a_step", recovery.max_restarts_a_step, 0)
     yield from _at_least("recovery.snapshot_steps", recovery.snapshot_steps, 1)
+    yield from _above_zero("recovery.heartbeat_s", recovery.heartbeat_s)
     yield from _above_zero("recovery.start_timeout_s", recovery.start_timeout_s)
     yield from _above_zero("recovery.grace_s", recovery.grace_s)
     yield from _at_least("guards.max_bad_steps", guards.max_bad_steps, 0)

@@ -34,6 +34,8 @@ class RecoveryConfig:
     """The same between two finished steps."""
     snapshot_steps: int = 5
     """Steps between two copies of the learner's state in memory: so many are redone at most when a rank dies."""
+    heartbeat_s: float = 30.0
+    """Workers are asked so often whether they live; one that doesn't answer for so long is killed and replaced."""
     start_timeout_s: float = 900.0
     """Longest wait for workers to start, for the cluster's resources too."""
     grace_s: float = 30.0
