@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import multiprocessing
 from collections.abc import Mapping
@@ -19,6 +20,9 @@ from museg.benchmarks.learner.ways import learner_step, repeated_prompt, shared_
 Way = Literal["ours", "naive"]
 _STATUS = Path("/proc/self/status")
 _CLEAR_REFS = Path("/proc/self/clear_refs")
+_M_MMAP_THRESHOLD = -3
+"""glibc's malloc.h."""
+_GIVEN_BACK_BYTES = 2**20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +60,7 @@ def measure_memory(work: LearnerWork) -> Mapping[str, float]:
 def step_memory(work: LearnerWork, way: Way) -> StepMemory:
     """Run one step in this process and watch its memory; meaningful where the process has done nothing else."""
     torch.set_num_threads(work.threads)
+    _give_back_what_is_freed()
     policy, material = build_policy(work), make_material(work)
     scores = shared_prompt(policy, material) if way == "ours" else repeated_prompt(plain_twin(policy, work), material)
     gc.collect()
@@ -67,6 +72,14 @@ def step_memory(work: LearnerWork, way: Way) -> StepMemory:
 def _in_a_fresh_process(work: LearnerWork, way: Way) -> StepMemory:
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as process:
         return process.submit(step_memory, work, way).result()
+
+
+def _give_back_what_is_freed() -> None:
+    """Have large blocks returned to the system when they are freed.
+
+    By itself glibc comes to keep them, by rules that depend on their order: one step's peak then differs by 10%.
+    """
+    ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _GIVEN_BACK_BYTES)
 
 
 def _start_watching(device: str) -> int:
