@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -37,6 +38,7 @@ from museg.planning.room import too_large_for_store, too_long_for_context
 from museg.policy.loading import check_model_folder
 from museg.rewards.scoring import Scorer
 from museg.runs.directory import RunDirectory
+from museg.runs.lock import RunLock
 from museg.runs.report import write_report
 from museg.runs.summary import Status, Summary, first_and_last_reward, read_summary
 
@@ -70,6 +72,12 @@ def run_training(config: Config, console: Console) -> Summary:
     """
     run = RunDirectory(Path(config.run.root).absolute() / config.run.name)
     inputs = Inputs.read(config)
+    with closing(RunLock(run.path)) as lock:
+        lock.take()
+        return _held_run(config, run, inputs, lock, console)
+
+
+def _held_run(config: Config, run: RunDirectory, inputs: Inputs, lock: RunLock, console: Console) -> Summary:
     start = starting_point(config, run)
     if start.state.step >= config.grpo.steps and (summary := read_summary(run)) and summary.status == "completed":
         console.print(f"{run.path} is already complete; run.name=… starts another run", soft_wrap=True)
@@ -77,11 +85,17 @@ def run_training(config: Config, console: Console) -> Summary:
         return summary
     # Ray sets a handler of its own.
     with ray_session(config), terminating_as_interrupted(), learner_placement(config) as placement:
-        return until_interrupted(_run(config, run, inputs, start, placement, console))
+        return until_interrupted(_run(config, run, inputs, start, placement, lock, console))
 
 
 async def _run(
-    config: Config, run: RunDirectory, inputs: Inputs, start: StartingPoint, placement: PlacementGroup, console: Console
+    config: Config,
+    run: RunDirectory,
+    inputs: Inputs,
+    start: StartingPoint,
+    placement: PlacementGroup,
+    lock: RunLock,
+    console: Console,
 ) -> Summary:
     progress = ProgressDisplay(config.run.name, config.grpo.steps, start.state.step, console)
     stop = StopSignal(progress.say, config.recovery.grace_s)
@@ -90,6 +104,7 @@ async def _run(
         workers, trainer = await _ready_trainer(config, run, inputs, start, placement, progress, stop)
     # Only now is it known that the run can run: nothing was written before.
     run.create(dump_config(config))
+    lock.take()
     run.forget_after(start.state.step)
     roster = Roster(run.workers_file)
     await roster.follow(workers.seats)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,6 +30,7 @@ from museg.data.samples import Sample, read_samples
 from museg.data.targets import target_text
 from museg.policy.loading import check_model_folder
 from museg.runs.directory import RunDirectory
+from museg.runs.lock import RunLock
 from museg.runs.report import write_report
 from museg.runs.summary import Status, Summary, read_summary
 
@@ -48,6 +50,12 @@ def run_supervised(config: Config, console: Console) -> Summary:
     samples = read_samples(Path(config.data.train))
     for sample in samples:
         target_text(sample)  # a response that can't be taught is told now, not at the step that draws it
+    with closing(RunLock(run.path)) as lock:
+        lock.take()
+        return _held_run(config, run, samples, lock, console)
+
+
+def _held_run(config: Config, run: RunDirectory, samples: list[Sample], lock: RunLock, console: Console) -> Summary:
     start = starting_point(config, run, command="sft")
     if start.state.step >= config.grpo.steps and (summary := read_summary(run)) and summary.status == "completed":
         console.print(f"{run.path} is already complete; run.name=… starts another run", soft_wrap=True)
@@ -56,7 +64,7 @@ def run_supervised(config: Config, console: Console) -> Summary:
     placed = replace(config, generation=replace(config.generation, workers=0))
     # Ray sets a handler of its own.
     with ray_session(placed), terminating_as_interrupted(), learner_placement(placed) as placement:
-        return until_interrupted(_run(config, placed, run, samples, start, placement, console))
+        return until_interrupted(_run(config, placed, run, samples, start, placement, lock, console))
 
 
 async def _run(
@@ -66,6 +74,7 @@ async def _run(
     samples: list[Sample],
     start: StartingPoint,
     placement: PlacementGroup,
+    lock: RunLock,
     console: Console,
 ) -> Summary:
     progress = ProgressDisplay(config.run.name, config.grpo.steps, start.state.step, console, sft_headline)
@@ -75,6 +84,7 @@ async def _run(
         workers, trainer = await _ready_trainer(placed, run, samples, start, placement, progress, stop)
     # Only now is it known that the run can run: nothing was written before.
     run.create(dump_config(config))
+    lock.take()
     run.forget_after(start.state.step)
     try:
         async with (

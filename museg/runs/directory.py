@@ -1,7 +1,7 @@
 """The run directory: everything that a run leaves behind, in the places that other programs rely on.
 
 runs/<name>/
-    config.yaml   metrics.jsonl   summary.json   report.html   workers.json (while the run goes)
+    config.yaml   metrics.jsonl   summary.json   report.html   driver.lock   workers.json (while the run goes)
     rollouts/step-NNNNNN.jsonl   bad_steps/step-NNNNNN.jsonl (steps that were skipped)
     checkpoints/step-NNNNNN/{hf,state,trainer.json,manifest.json}
     checkpoints/best → step-NNNNNN
