@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import signal
 from collections.abc import Awaitable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -30,23 +31,31 @@ def ray_session(config: Config) -> Iterator[None]:
     default since 2.60, in ~/.ray/auth_token.
     """
     logging.getLogger("ray").setLevel(logging.ERROR)
-    if os.environ.get("RAY_ADDRESS"):
-        ray.init(log_to_driver=False, namespace="museg", configure_logging=False)
-    else:
-        os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-        cpus = max(os.cpu_count() or 1, int(required_cpus(config)) + 1)
-        ray.init(
-            address="local",
-            num_cpus=cpus,
-            include_dashboard=False,
-            log_to_driver=False,
-            namespace="museg",
-            configure_logging=False,
-        )
     try:
+        _join(config)
         yield
+    except SystemExit as end:
+        # SIGTERM within `ray.init`, which has put a handler of its own.
+        if end.code != signal.SIGTERM:
+            raise
+        raise KeyboardInterrupt from end
     finally:
         ray.shutdown()
+
+
+def _join(config: Config) -> None:
+    if os.environ.get("RAY_ADDRESS"):
+        ray.init(log_to_driver=False, namespace="museg", configure_logging=False)
+        return
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    ray.init(
+        address="local",
+        num_cpus=max(os.cpu_count() or 1, int(required_cpus(config)) + 1),
+        include_dashboard=False,
+        log_to_driver=False,
+        namespace="museg",
+        configure_logging=False,
+    )
 
 
 def required_cpus(config: Config) -> float:

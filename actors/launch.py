@@ -25,7 +25,7 @@ from actors.progress import ProgressDisplay, show_result
 from actors.resuming import StartingPoint, starting_point
 from actors.rollout.prompt_source import PromptSource
 from actors.rollout.sampler import Sampler
-from actors.stopping import DroppedError, StopSignal, terminating_as_interrupted, unless_disk_is_full, until_interrupted
+from actors.stopping import DroppedError, StopSignal, unless_disk_is_full, until_interrupted
 from actors.trainer import Trainer
 from actors.weight_sync.publisher import WeightPublisher
 from actors.workers import Workers, learner_placement, start_workers
@@ -34,6 +34,7 @@ from museg.config.phases import phases_of
 from museg.config.schema import Config
 from museg.data.samples import Sample, read_samples
 from museg.errors import UserError
+from museg.interruption import terminating_as_interrupted
 from museg.planning.room import too_large_for_store, too_long_for_context
 from museg.policy.loading import check_model_folder
 from museg.rewards.scoring import Scorer

@@ -6,7 +6,6 @@ import asyncio
 import signal
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from types import FrameType
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -91,20 +90,6 @@ class StopSignal:
             loop.remove_signal_handler(number)
             # The default action ends the process at once, and the processes of a local Ray end with it.
             signal.signal(number, signal.SIG_DFL)
-
-
-@contextmanager
-def terminating_as_interrupted() -> Iterator[None]:
-    """Inside, SIGTERM raises KeyboardInterrupt as SIGINT does: before and after the loop that handles both."""
-
-    def interrupt(_: int, __: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def until_interrupted(run: Coroutine[Any, Any, T]) -> T:

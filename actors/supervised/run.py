@@ -21,13 +21,14 @@ from actors.launch import one_line
 from actors.progress import ProgressDisplay, sft_headline, show_result
 from actors.resuming import StartingPoint, starting_point
 from actors.rollout.prompt_source import PromptSource
-from actors.stopping import StopSignal, terminating_as_interrupted, unless_disk_is_full, until_interrupted
+from actors.stopping import StopSignal, unless_disk_is_full, until_interrupted
 from actors.supervised.trainer import SupervisedTrainer
 from actors.workers import SupervisedWorkers, learner_placement, start_supervised_workers
 from museg.config.loading import dump_config
 from museg.config.schema import Config
 from museg.data.samples import Sample, read_samples
 from museg.data.targets import target_text
+from museg.interruption import terminating_as_interrupted
 from museg.policy.loading import check_model_folder
 from museg.runs.directory import RunDirectory
 from museg.runs.lock import RunLock

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from museg import __version__
 from museg.cli import bench, data, eval, exit_codes, plan, report, score, sft, train, warm_start
 from museg.errors import FaultError, UserError
+from museg.interruption import terminating_as_interrupted
 from museg.terminal import one_line
 
 DESCRIPTION = """\
@@ -35,7 +36,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         command.add_parser(commands)
     args = parser.parse_args(argv)
     try:
-        code: int = args.run(args)
+        with terminating_as_interrupted():
+            code: int = args.run(args)
         return code
     except UserError as error:
         print(f"museg: {_message(error)}", file=sys.stderr)

@@ -44,10 +44,7 @@ def run(args: argparse.Namespace) -> int:
     from museg.config.supervised import load_supervised_config
 
     config = load_supervised_config(args.config, args.overrides)  # before the engines' slow imports
-    from actors.stopping import terminating_as_interrupted
+    from actors.supervised.run import run_supervised
 
-    with terminating_as_interrupted():
-        from actors.supervised.run import run_supervised
-
-        summary = run_supervised(config, Console())
+    summary = run_supervised(config, Console())
     return exit_codes.INTERRUPTED if summary.status == "interrupted" else 0

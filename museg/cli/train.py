@@ -42,10 +42,7 @@ def run(args: argparse.Namespace) -> int:
     from museg.config.loading import load_config
 
     config = load_config(args.config, args.overrides)  # before the engines' slow imports
-    from actors.stopping import terminating_as_interrupted
+    from actors.launch import run_training
 
-    with terminating_as_interrupted():
-        from actors.launch import run_training
-
-        summary = run_training(config, Console())
+    summary = run_training(config, Console())
     return exit_codes.INTERRUPTED if summary.status == "interrupted" else 0

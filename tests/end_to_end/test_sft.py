@@ -102,7 +102,7 @@ def test_without_responses_the_annotation_is_taught_and_bad_videos_are_replaced(
     [
         ("sft.steps=0", "sft.steps must be at least 1"),
         ("data.train=nowhere.jsonl", "nowhere.jsonl"),
-        ("data.train={tmp}/special.jsonl", "`response` holds the special token <|video_pad|>"),
+        ("data.train={tmp}/special.jsonl", "'response' holds the special token <|video_pad|>"),
         ("model.path=nowhere", "nowhere"),
         ("resume={tmp}", "isn't a checkpoint"),
         ("resume={tmp}/step-000002", "is of a run of `museg train`"),
