@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -63,10 +64,11 @@ def test_a_short_run_leaves_all_that_a_run_leaves(museg: Museg, workplace: Workp
     assert "already" in again.stdout
 
 
+@pytest.mark.parametrize("stages", [(3,), pytest.param((1, 2), marks=pytest.mark.thorough)])
 def test_zero_stages_with_two_ranks_and_two_generators_end_at_the_same_weights(
-    museg: Museg, workplace: Workplace
+    museg: Museg, workplace: Workplace, stages: Sequence[int]
 ) -> None:
-    for stage in (0, 1, 2, 3):
+    for stage in (0, *stages):
         more = [f"learner.zero_stage={stage}", "learner.ranks=2", "generation.workers=2", "data.eval=null"]
         more += ["learner.warmup_steps=0"]
         done = museg("train", str(QUICKSTART), *workplace.overrides(f"zero{stage}", "grpo.kl_beta=0.04", *more))
@@ -76,7 +78,7 @@ def test_zero_stages_with_two_ranks_and_two_generators_end_at_the_same_weights(
     start = Qwen2_5_VLForConditionalGeneration.from_pretrained(workplace.model).state_dict()
     reference = weights_of(workplace, "zero0")
     assert largest_difference(reference, start) > 1e-3, "three steps moved nothing: the comparison would be empty"
-    for stage in (1, 2, 3):
+    for stage in stages:
         assert largest_difference(weights_of(workplace, f"zero{stage}"), reference) <= 1e-4
 
 
