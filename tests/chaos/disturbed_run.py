@@ -60,7 +60,7 @@ class DisturbedRun:
     """One run until it is complete, its driver submitted again whenever it was killed.
 
     run = DisturbedRun(material=material, name="first", blows=blows, times=times)
-    run.complete()                            # run.struck, run.directory, run.failure
+    run.complete()                            # run.struck, run.missed, run.directory, run.failure
     """
 
     material: Material
@@ -72,6 +72,8 @@ class DisturbedRun:
     give_up_s: float = 600.0
     """Without a finished step for so long the run is stuck."""
     struck: list[Struck] = field(default_factory=list)
+    missed: Sequence[Blow] = ()
+    """Blows that the run was over before."""
     failure: str | None = None
     finished_s: dict[int, float] = field(default_factory=dict)
     """Step → when its row was first seen, in the present driver's life."""
@@ -95,9 +97,8 @@ class DisturbedRun:
                 self.failure = f"exit code {code}: {' | '.join(line for _, line in self.said[-5:])}"
             elif left := self.family.left(wait_s=15):
                 self.failure = f"processes outlive the run: {[' '.join(process.cmdline())[:80] for process in left]}"
-            elif waiting:
-                self.failure = f"the run was over before {waiting[0]}"
         finally:
+            self.missed = waiting
             self.family.end()
 
     def _live(self, waiting: list[Blow]) -> tuple[int, bool]:

@@ -7,7 +7,7 @@ import random
 import signal
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tests.chaos.record import PHASES
 
@@ -58,6 +58,11 @@ def phase_at(offset_s: float, laps: Mapping[str, float]) -> str:
         if offset_s < 0:
             return phase
     return list(laps)[-1]
+
+
+def from_the_second_step(blows: Sequence[Blow]) -> list[Blow]:
+    """The same blows for another run, one a step."""
+    return [replace(blow, step=step) for step, blow in enumerate(blows, 2)]
 
 
 def deal(

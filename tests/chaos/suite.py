@@ -6,6 +6,7 @@ python -m tests.chaos.suite --kills 60 --output cache/chaos
 from __future__ import annotations
 
 import argparse
+import itertools
 import shutil
 import signal
 import statistics
@@ -20,7 +21,7 @@ from rich.console import Console
 
 from tests.chaos.disturbed_run import DisturbedRun, Struck
 from tests.chaos.material import NUM_SAMPLES, Material, prepare
-from tests.chaos.plan import Blow, StepTimes, deal
+from tests.chaos.plan import Blow, StepTimes, deal, from_the_second_step
 from tests.chaos.processes import DECODER
 from tests.chaos.record import Record
 
@@ -47,12 +48,15 @@ class Shape:
     num_ranks: int = 1
     steps: int = STEPS
     patience_s: float = 30.0
-    """Every deadline of the run: a stopped worker is noticed so late, a busy machine's slow one isn't taken for it."""
+    """Every deadline of the run: what is slow on a busy machine isn't taken for dead."""
+    heartbeat_s: float = 10.0
+    """A stopped worker is noticed within twice that."""
 
     def overrides(self) -> list[str]:
         rooms = ("generation", "reward", "learner", "sync")
         deadlines = [f"{room}.timeout_s={self.patience_s:g}" for room in rooms]
-        return [f"learner.ranks={self.num_ranks}", f"grpo.steps={self.steps}", *deadlines]
+        heartbeat = f"recovery.heartbeat_s={self.heartbeat_s:g}"
+        return [f"learner.ranks={self.num_ranks}", f"grpo.steps={self.steps}", heartbeat, *deadlines]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,10 +75,18 @@ def undisturbed(material: Material, shape: Shape) -> Undisturbed:
     return Undisturbed(record=Record.of(run.directory), times=run.step_times())
 
 
-def disturb(
-    material: Material, name: str, blows: Sequence[Blow], reference: Undisturbed, shape: Shape
-) -> tuple[list[Struck], list[str]]:
-    """What was struck in one run, and what is wrong with it: nothing, or a line each."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Disturbed:
+    """A run that was struck."""
+
+    struck: Sequence[Struck]
+    missed: Sequence[Blow]
+    """Blows that it was over before."""
+    wrong: Sequence[str]
+    """What differs from the undisturbed run, a line each."""
+
+
+def disturb(material: Material, name: str, blows: Sequence[Blow], reference: Undisturbed, shape: Shape) -> Disturbed:
     run = DisturbedRun(
         material=material,
         name=name,
@@ -85,9 +97,11 @@ def disturb(
     run.complete()
     (run.directory.path / "said.txt").write_text("".join(f"{at_s:.2f} {line}\n" for at_s, line in run.said))
     if run.failure:
-        return run.struck, [run.failure]
-    record = Record.of(run.directory)
-    return run.struck, [*record.differences(reference.record), *record.misused_samples(NUM_SAMPLES)]
+        wrong = [run.failure]
+    else:
+        record = Record.of(run.directory)
+        wrong = [*record.differences(reference.record), *record.misused_samples(NUM_SAMPLES)]
+    return Disturbed(struck=run.struck, missed=run.missed, wrong=wrong)
 
 
 def table(struck: Iterable[Struck]) -> str:
@@ -139,13 +153,18 @@ def main() -> int:
         num_blows = args.kills * len(roles) // sum(map(len, roles_of.values()))
         shape = Shape(num_ranks=num_ranks, steps=args.steps, patience_s=args.patience)
         reference = undisturbed(material, shape)
-        for index, blows in enumerate(deal(roles, num_blows, args.steps, args.seed)):
+        to_come = deal(roles, num_blows, args.steps, args.seed)
+        for index in itertools.count():
+            if not to_come:
+                break
             name = f"ranks-{num_ranks}-{index}"
-            some, faults = disturb(material, name, blows, reference, shape)
-            struck += some
-            wrong += [f"{name}: {fault}" for fault in faults]
-            state = "the numbers of the undisturbed run" if not faults else f"WRONG: {faults[0]}"
-            console.print(f"{name}: {len(some)} blows, {state}", markup=False, highlight=False, soft_wrap=True)
+            run = disturb(material, name, to_come.pop(0), reference, shape)
+            struck += run.struck
+            wrong += [f"{name}: {fault}" for fault in run.wrong]
+            if run.struck and run.missed:
+                to_come.append(from_the_second_step(run.missed))
+            state = "the numbers of the undisturbed run" if not run.wrong else f"WRONG: {run.wrong[0]}"
+            console.print(f"{name}: {len(run.struck)} blows, {state}", markup=False, highlight=False, soft_wrap=True)
             told = f"{len(struck)} blows in {time.monotonic() - began_s:.0f} s, seed {args.seed}; {len(wrong)} wrong"
             report = "\n".join([table(struck), *wrong, told, ""])
             (args.output / "recovery.md").write_text(report)

@@ -26,6 +26,6 @@ def test_a_run_whose_workers_are_killed_one_after_the_other_ends_with_the_undist
         Blow(role="learner-0", step=4, phase="learn", fraction=0.5),
         Blow(role="driver", step=5, phase="generate", fraction=0.5),
     ]
-    struck, wrong = disturb(material, "killed", blows, reference, SHAPE)
-    assert wrong == []
-    assert [(one.blow.role, one.blow.signal) for one in struck] == [(blow.role, signal.SIGKILL) for blow in blows]
+    run = disturb(material, "killed", blows, reference, SHAPE)
+    assert run.wrong == []
+    assert [(one.blow.role, one.blow.signal) for one in run.struck] == [(blow.role, signal.SIGKILL) for blow in blows]
