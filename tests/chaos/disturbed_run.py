@@ -25,11 +25,14 @@ _LIVES = 20
 """Drivers that one run may use up: more is a run that doesn't come forward."""
 
 
-def launched(arguments: Sequence[str], **environment: str) -> subprocess.Popen[str]:
-    """`museg` in a process of its own, with a Ray of its own; all that it prints comes by its stdout."""
+def launched(arguments: Sequence[str], *, within: Sequence[str] = (), **environment: str) -> subprocess.Popen[str]:
+    """`museg` in a process of its own, with a Ray of its own; all that it prints comes by its stdout.
+
+    `within` is a command that runs it somewhere else, such as in a network namespace.
+    """
     inherited = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
     return subprocess.Popen(
-        [sys.executable, "-m", "museg", *arguments],
+        [*within, sys.executable, "-m", "museg", *arguments],
         cwd=REPOSITORY,
         env=inherited | {"OMP_NUM_THREADS": "1"} | environment,
         stdout=subprocess.PIPE,
@@ -83,7 +86,7 @@ class DisturbedRun:
 
     @property
     def directory(self) -> RunDirectory:
-        return RunDirectory(self.material.runs / self.name)
+        return self.material.run(self.name)
 
     def complete(self) -> None:
         """Run to the end; `failure` says why that wasn't reached, or what was left over."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from museg.runs.directory import RunDirectory
 from museg.synthesis.dataset import synthesize
 from museg.synthesis.settings import SplitSettings, SynthesisSettings
 from museg.tiny_model import build_tiny_model
@@ -20,6 +21,9 @@ class Material:
     data: Path
     model: Path
     runs: Path
+
+    def run(self, name: str) -> RunDirectory:
+        return RunDirectory(self.runs / name)
 
     def command(self, name: str, *overrides: str) -> list[str]:
         """Arguments of `museg` for the run of that name."""

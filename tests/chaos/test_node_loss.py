@@ -59,7 +59,7 @@ def test_a_run_goes_on_with_the_same_numbers_when_a_node_with_a_generator_is_los
 
 def run_on(cluster: Cluster, material: Material, name: str) -> tuple[RunDirectory, subprocess.Popen[str]]:
     shape = [*SHARES, f"grpo.steps={STEPS}"]
-    return RunDirectory(material.runs / name), launched(material.command(name, *shape), RAY_ADDRESS=cluster.address)
+    return material.run(name), launched(material.command(name, *shape), RAY_ADDRESS=cluster.address)
 
 
 def ended_well(driver: subprocess.Popen[str]) -> None:
