@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import signal
+import socket
 from collections.abc import Awaitable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -13,10 +14,11 @@ from typing import Any, TypeVar
 import ray
 
 from museg.config.schema import Config
-from museg.errors import UserError
+from museg.errors import ConfigError, UserError
 
 T = TypeVar("T")
 START_TIMEOUT_S = 900.0
+_LISTENER_S = 10.0
 
 
 class DeadlineError(UserError):
@@ -29,6 +31,9 @@ def ray_session(config: Config) -> Iterator[None]:
 
     The local one has no dashboard, and Ray, which listens on every interface, obeys only those who know its token: by
     default since 2.60, in ~/.ray/auth_token.
+
+    Raises:
+        ConfigError: no cluster that obeys answers at `RAY_ADDRESS`.
     """
     logging.getLogger("ray").setLevel(logging.ERROR)
     try:
@@ -44,8 +49,12 @@ def ray_session(config: Config) -> Iterator[None]:
 
 
 def _join(config: Config) -> None:
-    if os.environ.get("RAY_ADDRESS"):
-        ray.init(log_to_driver=False, namespace="museg", configure_logging=False)
+    if address := os.environ.get("RAY_ADDRESS"):
+        try:
+            _require_listener(address)
+            ray.init(log_to_driver=False, namespace="museg", configure_logging=False)
+        except (ConnectionError, TimeoutError, socket.gaierror) as error:
+            raise ConfigError(_why_not_joined(address, error)) from error
         return
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     ray.init(
@@ -56,6 +65,23 @@ def _join(config: Config) -> None:
         namespace="museg",
         configure_logging=False,
     )
+
+
+def _require_listener(address: str) -> None:
+    """Raises OSError where nobody listens: Ray would try for ten minutes and more."""
+    host, _, port = address.rpartition(":")
+    if host and port.isdecimal():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_LISTENER_S).close()
+
+
+def _why_not_joined(address: str, error: OSError) -> str:
+    """One line, of Ray's long chain of causes."""
+    cause = error.__context__ or error
+    if "AuthToken" in str(cause):
+        return (
+            f"RAY_ADDRESS={address}: the cluster wants a token: set RAY_AUTH_MODE=token, with it in ~/.ray/auth_token"
+        )
+    return f"RAY_ADDRESS={address}: no Ray cluster answers there: see `ray status`, or unset it for a local Ray"
 
 
 def required_cpus(config: Config) -> float:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -11,6 +12,7 @@ import ray
 
 from actors.cluster import ray_session
 from museg.config.schema import Config
+from museg.errors import ConfigError
 
 JOIN = "import ray, sys; ray.init(sys.argv[1], log_to_driver=False); print('joined')"
 
@@ -25,6 +27,17 @@ def test_a_local_session_is_joined_only_by_those_who_know_its_token(tmp_path: Pa
         assert "Authentication token is missing or incorrect" in stranger.stderr
         friend = join(address, dict(os.environ))
         assert "joined" in friend.stdout, friend.stderr
+
+
+def test_an_address_where_nobody_listens_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    with (
+        pytest.raises(ConfigError, match=f"RAY_ADDRESS={address}: no Ray cluster answers there"),
+        ray_session(Config()),
+    ):
+        raise AssertionError("joined")
 
 
 def join(address: str, environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:

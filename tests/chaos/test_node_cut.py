@@ -33,7 +33,7 @@ def test_a_run_goes_on_with_the_same_numbers_when_a_node_is_cut_off_and_comes_ba
         lost = started.enter_context(node(other, f"--address={_HEAD}:{_PORT}", f"--num-cpus={OTHER_CPUS}"))
         shape = [*SHARES, f"grpo.steps={STEPS}"]
         within_head = ["ip", "netns", "exec", head]
-        address = {"RAY_ADDRESS": f"{_HEAD}:{_PORT}"}
+        address = {"RAY_ADDRESS": f"{_HEAD}:{_PORT}", "RAY_AUTH_MODE": "token"}
         ended_well(launched(material.command("undisturbed", *shape), within=within_head, **address))
 
         driver = launched(material.command("cut", *shape), within=within_head, **address)
@@ -81,7 +81,8 @@ def node(host: str, *options: str) -> Iterator[subprocess.Popen[bytes]]:
     address = _HEAD if "head" in host else _OTHER
     command = ["ip", "netns", "exec", host, str(Path(sys.executable).with_name("ray")), "start", "--block"]
     command += [f"--node-ip-address={address}", "--disable-usage-stats", *options]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+    environment = os.environ | {"RAY_AUTH_MODE": "token"}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         time.sleep(15)
         assert process.poll() is None, f"{' '.join(command)} ended with {process.returncode}"
         try:
