@@ -78,9 +78,7 @@ def _why_not_joined(address: str, error: OSError) -> str:
     """One line, of Ray's long chain of causes."""
     cause = error.__context__ or error
     if "AuthToken" in str(cause):
-        return (
-            f"RAY_ADDRESS={address}: the cluster wants a token: set RAY_AUTH_MODE=token, with it in ~/.ray/auth_token"
-        )
+        return f"RAY_ADDRESS={address}: it wants a token: set RAY_AUTH_MODE=token, with it in ~/.ray/auth_token"
     return f"RAY_ADDRESS={address}: no Ray cluster answers there: see `ray status`, or unset it for a local Ray"
 
 
