@@ -18,6 +18,7 @@ from transformers import Qwen2_5_VLForConditionalGeneration
 
 from actors.cluster import all_of
 from actors.faults.budget import RestartBudget
+from actors.faults.heartbeat import watched_for_hangs
 from actors.faults.seat import Seat
 from actors.faults.watched import as_actor
 from actors.generation import INTAKE, GeneratedGroup, GenerationRequest, GenerationWorker, generation_options
@@ -29,6 +30,7 @@ from tests.actors.material import largest_gap, noisy_clip, request, run_config
 pytestmark = pytest.mark.slow
 
 REQUESTS = [request(key, noisy_clip(key), max_tokens=48) for key in range(10)]
+HEARTBEAT_S = 5.0
 Sampled = dict[int, list[tuple[tuple[int, ...], tuple[float, ...]]]]
 
 
@@ -53,8 +55,8 @@ class Run:
 
         return Seat(f"generation-{rank}", start, ready, self.budget)
 
-    def pool(self, num_seats: int = 2, timeout_s: float = 120.0) -> GeneratorPool:
-        self.config.generation.timeout_s = timeout_s
+    def pool(self, num_seats: int = 2) -> GeneratorPool:
+        self.config.generation.timeout_s = 120.0
         pool = GeneratorPool(self.seats[:num_seats], self.config.generation)
         pool.bring_weights = self.bring_weights
         return pool
@@ -121,9 +123,10 @@ def test_a_generator_lost_in_mid_sampling_changes_nothing_and_comes_back_with_th
     run: Run, undisturbed: Sampled, models: dict[str, Path], what: signal.Signals, num_seats: int
 ) -> None:
     async def lose_one() -> None:
-        pool, spent = run.pool(num_seats, timeout_s=6.0), run.budget.count
+        pool, spent = run.pool(num_seats), run.budget.count
         rank = num_seats - 1
-        groups, samples = await sampled(pool, lambda: run.signal(rank, what))
+        async with watched_for_hangs(pool.seats, HEARTBEAT_S, print):
+            groups, samples = await sampled(pool, lambda: run.signal(rank, what))
         assert samples == undisturbed
         assert versions(groups) == {run.version}
         # Without an update in sight it is brought the weights, however early the sampling ended.
