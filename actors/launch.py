@@ -17,7 +17,7 @@ from actors.checkpointing.writer import CheckpointWriter
 from actors.cluster import object_store_bytes, ray_session, reserved_and_offered
 from actors.draining import watched_for_draining
 from actors.evaluation.evaluator import Evaluator
-from actors.faults.budget import RestartBudget
+from actors.faults.budget import RestartBudget, replaced_by_role
 from actors.faults.heartbeat import watched_for_hangs
 from actors.faults.roster import Roster
 from actors.guards.watch import Guards
@@ -26,6 +26,9 @@ from actors.resuming import StartingPoint, starting_point
 from actors.rollout.prompt_source import PromptSource
 from actors.rollout.sampler import Sampler
 from actors.stopping import DroppedError, StopSignal, unless_disk_is_full, until_interrupted
+from actors.telemetry.moment import Sources
+from actors.telemetry.outside import require_packages
+from actors.telemetry.telemetry import Telemetry, begin_logs, run_telemetry
 from actors.trainer import Trainer
 from actors.weight_sync.publisher import WeightPublisher
 from actors.workers import Workers, learner_placement, start_workers
@@ -72,6 +75,7 @@ def run_training(config: Config, console: Console) -> Summary:
         UserError: the configuration, the data, the videos or the model can't be used.
     """
     run = RunDirectory(Path(config.run.root).absolute() / config.run.name)
+    require_packages(config.telemetry)
     inputs = Inputs.read(config)
     with closing(RunLock(run.path)) as lock:
         lock.take()
@@ -101,12 +105,26 @@ async def _run(
     progress = ProgressDisplay(config.run.name, config.grpo.steps, start.state.step, console)
     stop = StopSignal(progress.say, config.recovery.grace_s)
     stop.install()
-    async with stop.droppable(then_s=math.inf):
-        workers, trainer = await _ready_trainer(config, run, inputs, start, placement, progress, stop)
+    with run_telemetry(config, run, progress.say) as telemetry:
+        async with stop.droppable(then_s=math.inf):
+            workers, trainer = await _ready_trainer(config, run, inputs, start, placement, progress, stop, telemetry)
+        return await _trained(run, start, workers, trainer, progress, lock, console)
+
+
+async def _trained(
+    run: RunDirectory,
+    start: StartingPoint,
+    workers: Workers,
+    trainer: Trainer,
+    progress: ProgressDisplay,
+    lock: RunLock,
+    console: Console,
+) -> Summary:
     # Only now is it known that the run can run: nothing was written before.
-    run.create(dump_config(config))
+    run.create(dump_config(trainer.config))
     lock.take()
     run.forget_after(start.state.step)
+    begin_logs(trainer.telemetry, trainer.config, run, start.state.step, progress.say)
     roster = Roster(run.workers_file)
     await roster.follow(workers.seats)
     try:
@@ -136,6 +154,7 @@ async def _ready_trainer(
     placement: PlacementGroup,
     progress: ProgressDisplay,
     stop: StopSignal,
+    telemetry: Telemetry,
 ) -> tuple[Workers, Trainer]:
     """Workers started, the checkpoint taken up and the first prompts decoded."""
     for complaint in start.passed_over:
@@ -145,9 +164,13 @@ async def _ready_trainer(
     progress.say(f"starting workers: {reserved_and_offered(config)}")
     phases = phases_of(config)
     phase_start = start.phase_start(phases, run)
-    budget = RestartBudget(config.recovery, already=start.state.restarts, say=progress.say)
+    by_role = replaced_by_role(run.rows_until(start.state.step))
+    budget = RestartBudget(config.recovery, already=start.state.restarts, by_role=by_role, say=progress.say)
     workers = await start_workers(config, placement, phase_start, budget)
-    trainer = _trainer(config, run, inputs, start, workers, progress, stop)
+    trainer = _trainer(config, run, inputs, start, workers, progress, stop, telemetry)
+    telemetry.moment.sources = Sources(
+        occupation=workers.occupation, budget=budget, videos=workers.videos, generators=workers.generators
+    )
     workers.generators.bring_weights = trainer.bring_weights
     if start.checkpoint:
         progress.say(f"going on after step {start.state.step} from {start.checkpoint}")
@@ -184,6 +207,7 @@ def _trainer(
     workers: Workers,
     progress: ProgressDisplay,
     stop: StopSignal,
+    telemetry: Telemetry,
 ) -> Trainer:
     evaluator = Evaluator(config, inputs.evaluation, inputs.processor, workers.generators, workers.videos)
     skipped = start.state.videos_skipped
@@ -204,10 +228,16 @@ def _trainer(
         budget=workers.budget,
         guards=Guards.of_run(config.guards, run, after_step=start.state.step, say=progress.say),
         checkpoints=CheckpointWriter(
-            run, workers.learner, config, progress.say, step=start.state.step, measured=stop.checkpoint_took
+            run,
+            workers.learner,
+            config,
+            progress.say,
+            step=start.state.step,
+            measured=(stop.checkpoint_took, telemetry.checkpoint_took),
         ),
         progress=progress,
         stop=stop,
+        telemetry=telemetry,
     )
 
 
@@ -247,8 +277,10 @@ def _sum_up(trainer: Trainer, outcome: Outcome, console: Console) -> Summary:
         wall_s=trainer.wall_s(),
         restarts=trainer.budget.count,
         videos_skipped=dict(trainer.prompts.videos_skipped),
+        metrics_address=trainer.telemetry.address,
         error=outcome.error,
     )
+    trainer.telemetry.end(summary.status)
     trainer.run.write_summary(summary.as_json())
     write_report(trainer.run)
     show_result(trainer.run, summary, console)

@@ -48,6 +48,10 @@ class Occupation:
         """Calls to an actor that haven't been answered yet."""
         return self._outstanding.get(actor, 0)
 
+    def all_outstanding(self) -> dict[str, int]:
+        """The same of every actor that was ever called."""
+        return dict(self._outstanding)
+
     def idle_fractions(self) -> dict[str, float]:
         """`idle/<actor>` of the time since this was asked last, for every actor that was ever called."""
         now = time.perf_counter()

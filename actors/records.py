@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import repeat
 
 from actors.learner.stats import DemonstrationStats, GroupStats, StepStats
@@ -16,7 +16,9 @@ from actors.weight_sync.publisher import SyncStats
 class StepClock:
     """Seconds of one step by what the loop waited for: call `lap` at the end of each phase; a phase's laps add up."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_lap: Callable[[str], None] = lambda _: None) -> None:
+        """`on_lap` is told the phases that end."""
+        self._on_lap = on_lap
         self._started = self._last = time.perf_counter()
         self._laps: dict[str, float] = {}
 
@@ -25,6 +27,7 @@ class StepClock:
         now = time.perf_counter() if until_s is None else max(until_s, self._last)
         self._laps[phase] = self._laps.get(phase, 0.0) + now - self._last
         self._last = now
+        self._on_lap(phase)
 
     def times(self) -> dict[str, float]:
         """`time/<phase>_s` of every lap, and `time/step_s` from the first to the last."""
@@ -67,6 +70,7 @@ def step_metrics(
         **_learner_metrics(group_stats),
         "policy/grad_norm": step_stats.grad_norm,
         "policy/lr": step_stats.lr,
+        "learner/tokens": step_stats.num_tokens,
         **times,
         "sync/bytes": synced.num_bytes,
         "sync/gb_per_s": synced.gb_per_s,
@@ -120,6 +124,7 @@ def supervised_metrics(
         "policy/entropy": mean((one.entropy for one in stats), tokens),
         "policy/grad_norm": step_stats.grad_norm,
         "policy/lr": step_stats.lr,
+        "learner/tokens": step_stats.num_tokens,
         **times,
         "throughput/samples_per_s": len(stats) / times["time/step_s"],
         "throughput/tokens_per_s": sum(tokens) / times["time/step_s"],

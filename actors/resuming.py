@@ -24,6 +24,7 @@ FREE_TO_CHANGE = (
     "checkpoint.",
     "recovery.",
     "guards.",
+    "telemetry.",
     "pipeline.prefetch_steps",
     "video.decode_",
 )

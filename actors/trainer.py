@@ -22,12 +22,13 @@ from actors.learning.gang import LearnerGang
 from actors.occupation import Occupation
 from actors.phase_start import PhaseStart
 from actors.progress import ProgressDisplay
-from actors.records import StepClock, rollout_rows, step_metrics
+from actors.records import rollout_rows, step_metrics
 from actors.resuming import TrainerState
 from actors.rollout.flat_groups import Harvest
 from actors.rollout.prompt_source import PromptSource
 from actors.rollout.sampler import Sampler
 from actors.stopping import DroppedError, StopSignal
+from actors.telemetry.telemetry import Telemetry
 from actors.weight_sync.publisher import SyncStats, WeightPublisher
 from museg.config.phases import Phase, checkpoints_needed, phase_at
 from museg.config.schema import Config
@@ -60,6 +61,7 @@ class Trainer:
     checkpoints: CheckpointWriter
     progress: ProgressDisplay
     stop: StopSignal
+    telemetry: Telemetry = field(default_factory=Telemetry)
     started_s: float = field(default_factory=time.monotonic)
 
     async def train(self, first_step: int) -> int:
@@ -97,7 +99,7 @@ class Trainer:
 
     async def step(self, step: int, phase: Phase) -> dict[str, float]:
         """One GRPO step; its metrics. Its groups are learned from while others are still sampled."""
-        clock = StepClock()
+        clock = self.telemetry.clock()
         for ahead in range(step, min(step + self.config.pipeline.staleness, phase.last_step) + 1):
             self.sampler.sample(ahead, phase)
         rollouts = self.sampler.take(step)
@@ -134,7 +136,9 @@ class Trainer:
             await self.checkpoint(step, unfinished_row=metrics)
             return
         metrics |= self.guards.marks(metrics, before=self.start.eval_before)
+        metrics |= {**self.budget.metrics(), "time/unix_s": time.time()}
         self.run.append_metrics(metrics)
+        self.telemetry.log(metrics)
         self.progress.show(metrics)
         await self.look_at(step, metrics)
         self.checkpoints.raise_failure()

@@ -49,6 +49,7 @@ class SupervisedWorkers:
 
     videos: VideoSource
     learner: LearnerGang
+    occupation: Occupation
 
     @property
     def seats(self) -> list[Seat]:
@@ -149,7 +150,7 @@ async def start_supervised_workers(
         cache_gib=config.video.cache_gib,
         embed=learner.embed if config.policy.freeze_vision else None,
     )
-    return SupervisedWorkers(videos=videos, learner=learner)
+    return SupervisedWorkers(videos=videos, learner=learner, occupation=occupation)
 
 
 async def _placed_learner(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 
 from ray.exceptions import RayError, RayTaskError
@@ -39,9 +39,9 @@ class CheckpointWriter:
         say: Callable[[str], None],
         *,
         step: int = 0,
-        measured: Callable[[float], None] = lambda _: None,
+        measured: Sequence[Callable[[float], None]] = (),
     ) -> None:
-        """`step`: the state of which the run goes on from; `measured` is told the seconds of each checkpoint."""
+        """`step`: the state of which the run goes on from; all of `measured` are told a checkpoint's seconds."""
         self._run = run
         self._learner = learner
         self._config = config
@@ -109,7 +109,8 @@ class CheckpointWriter:
         except (OSError, RayError) as error:
             await asyncio.to_thread(store.give_up, state.step)
             self._explain(error, state.step)
-        self._measured(time.perf_counter() - started)
+        for measured in self._measured:
+            measured(time.perf_counter() - started)
 
     def _explain(self, error: Exception, step: int) -> None:
         """Raise CheckpointError where the disk is to blame; a copy that was lost with its node is written again."""

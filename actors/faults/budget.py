@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Final
 
 from museg.config.schema import RecoveryConfig
 from museg.errors import FaultError
+
+NONE_REPLACED: Final[Mapping[str, int]] = {"generation": 0, "reward": 0, "learner": 0}
+
+
+def replaced_by_role(rows: Sequence[Mapping[str, object]]) -> dict[str, int]:
+    """What the last row of metrics.jsonl has on record."""
+    last = rows[-1] if rows else {}
+    return {role: int(str(last.get(f"restarts/{role}", 0))) for role in NONE_REPLACED}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,14 +40,21 @@ class RestartBudget:
     """
 
     def __init__(
-        self, config: RecoveryConfig | None = None, *, already: int = 0, say: Callable[[str], None] = lambda _: None
+        self,
+        config: RecoveryConfig | None = None,
+        *,
+        already: int = 0,
+        by_role: Mapping[str, int] = NONE_REPLACED,
+        say: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """`already` were spent in the run's earlier lives; `say` tells the user of each."""
+        """`already` were spent in the run's earlier lives, `by_role` those on record; `say` tells the user of each."""
         self._config = config or RecoveryConfig()
         self.say = say
         self._this_step = 0
         self._first_cause: str | None = None
         self.count = already
+        self.by_role = Counter(by_role)
+        """Workers replaced, over all lives; `learner` counts its ranks together."""
         self.recoveries: list[Recovery] = []
         """Of this life of the run, in their order."""
 
@@ -51,6 +68,7 @@ class RestartBudget:
         told = _first_line(cause)
         self._first_cause = self._first_cause or f"{worker}: {told}"
         self.count += 1
+        self.by_role[worker.partition("-")[0]] += 1
         self._this_step += 1
         self._refuse_too_many()
         self.say(f"{worker} is replaced: {told}")
@@ -58,6 +76,10 @@ class RestartBudget:
         yield
         self.recoveries.append(Recovery(worker=worker, cause=told, seconds=time.perf_counter() - started))
         self.say(f"{worker} is back after {self.recoveries[-1].seconds:.1f} s")
+
+    def metrics(self) -> dict[str, float]:
+        """`restarts/<role>` of the whole run."""
+        return {f"restarts/{role}": count for role, count in self.by_role.items()}
 
     def step_done(self) -> None:
         """A step was finished, so what failed before was got over."""

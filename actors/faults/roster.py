@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import socket
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -14,6 +16,7 @@ from actors.cluster import DeadlineError
 from actors.faults.seat import Seat
 from actors.faults.watched import Whereabouts
 from museg.runs.directory import write_atomically
+from museg.runs.health import HEARTBEAT_S
 
 
 class Roster:
@@ -24,12 +27,14 @@ class Roster:
         ...
         roster.close()
 
-    The file maps names to `{"pid": …, "node_id": …, "life": …}`: `driver` and every seat whose actor could be asked.
+    The file maps names to `{"pid": …, "node_id": …, "life": …}`: `driver`, with its `host` too, and every seat whose
+    actor could be asked. It is touched every few seconds: one that grows old is of a driver that is gone.
     """
 
     def __init__(self, file: Path) -> None:
         self._file = file
         self._seats: list[Seat] = []
+        self._beating: asyncio.Task[None] | None = None
 
     async def follow(self, seats: Iterable[Seat]) -> None:
         """Write the file now, once each seat that hasn't told yet did, and whenever one is filled anew."""
@@ -38,15 +43,25 @@ class Roster:
         for seat in self._seats:
             seat.on_filled = self._write
         self._write()
+        self._beating = asyncio.create_task(self._beat())
 
     def close(self) -> None:
         """Remove the file: the workers end with the run."""
+        if self._beating is not None:
+            self._beating.cancel()
         for seat in self._seats:
             seat.on_filled = None
         self._file.unlink(missing_ok=True)
 
+    async def _beat(self) -> None:
+        while True:
+            await asyncio.sleep(HEARTBEAT_S)
+            with suppress(OSError):
+                os.utime(self._file)
+
     def _write(self) -> None:
-        rows = {"driver": _row(Whereabouts.of_this_process(), 0)}
+        driver = _row(Whereabouts.of_this_process(), 0)
+        rows = {"driver": {**driver, "host": socket.gethostname()}}
         rows |= {seat.name: _row(seat.where, seat.life) for seat in self._seats if seat.where is not None}
         # A full disk is told of by what the run can't do without.
         with suppress(OSError):

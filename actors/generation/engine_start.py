@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import ray
 import torch
 from pydantic import ValidationError
 from vllm import EngineArgs, LLMEngine
 from vllm.config import EncoderCacheManagerConfig, VllmConfig, WeightTransferConfig
 from vllm.v1.executor import Executor
+from vllm.v1.metrics.ray_wrappers import RayPrometheusStatLogger
 
 from actors.generation.encoder_cache import FRUGAL_ENCODER_CACHE
 from actors.weight_sync import object_store
@@ -37,7 +39,9 @@ def start_engine(config: Config) -> LLMEngine:
         return LLMEngine(
             vllm_config=vllm_config,
             executor_class=Executor.get_class(vllm_config),
-            log_stats=False,
+            # Through Ray, as the worker's own; an engine outside of an actor has nobody to tell.
+            log_stats=ray.is_initialized(),
+            stat_loggers=[RayPrometheusStatLogger] if ray.is_initialized() else None,
             multiprocess_mode=False,
         )
     except ValueError as error:
@@ -82,7 +86,7 @@ def _arguments(config: Config, on_cuda: bool) -> dict[str, object]:
         # A frozen tower's outputs come instead of pixels; evaluation may still send these.
         "enable_mm_embeds": config.policy.freeze_vision,
         "weight_transfer_config": WeightTransferConfig(backend=_transfer_backend(config, on_cuda)),
-        "disable_log_stats": True,
+        "disable_log_stats": not ray.is_initialized(),
     }
 
 

@@ -57,6 +57,8 @@ class GeneratorPool:
         self._renewals: dict[int, asyncio.Task[None]] = {}
         """Under way or failed, by the seat's place."""
         self._update_waits = False
+        self._work: Workload | None = None
+        """Of the sampling under way."""
         self._bringing = asyncio.Lock()
 
     async def sample(self, requests: Sequence[GenerationRequest]) -> AsyncGenerator[GeneratedGroup, None]:
@@ -69,6 +71,7 @@ class GeneratorPool:
         """
         async with self._in_use:
             sampling = _Sampling(work=Workload(requests, [seat.name for seat in self.seats], self.occupation))
+            self._work = sampling.work
             ready = [rank for rank in range(len(self.seats)) if rank not in self._renewals]
             shares = sampling.work.first_shares(ready, self.config.max_sequences)
             streams = [
@@ -90,6 +93,13 @@ class GeneratorPool:
                 await asyncio.gather(*streams, return_exceptions=True)
                 for rank in range(len(self.seats)):
                     sampling.work.give_back(rank)
+                self._work = None
+
+    @property
+    def num_waiting(self) -> int:
+        """Requests of the sampling under way that no worker has taken."""
+        work = self._work
+        return 0 if work is None else work.num_waiting
 
     @asynccontextmanager
     async def updating(self) -> AsyncIterator[None]:

@@ -11,6 +11,7 @@ import ray
 from actors.faults.watched import HEALTH, Watched
 from actors.generation.inbox import Inbox
 from actors.generation.requests import GeneratedGroup, GenerationRequest
+from actors.telemetry.worker_metrics import WorkerMetrics
 from actors.weight_sync.buckets import WeightBucket
 from actors.weight_sync.segments import SharedBucket
 from museg.config.schema import Config
@@ -45,6 +46,7 @@ class GenerationWorker(Watched):
         self.config = config
         self.rank = rank
         self.inbox = Inbox()
+        self.metrics = WorkerMetrics(config.run.name, "generation", rank)
         self.refusal: UserError | None = None
         try:
             self.engine = SamplingEngine(config)
@@ -76,11 +78,11 @@ class GenerationWorker(Watched):
             ModelError: a prompt fills the whole context; it is never cut.
         """
         if sampling is None:
-            yield from self.engine.generate(self._with_clips(requests))
+            yield from self._generate(requests)
             return
         self.inbox.open(sampling, requests)
         while self.inbox.wait(sampling):
-            yield from self.engine.generate(self._with_clips(self.inbox.at_hand()))
+            yield from self._generate(self.inbox.at_hand())
 
     @ray.method(concurrency_group=INTAKE)
     def take(self, sampling: int, requests: Sequence[GenerationRequest]) -> None:
@@ -98,7 +100,9 @@ class GenerationWorker(Watched):
 
     def load_weight_bucket(self, bucket: WeightBucket | SharedBucket) -> int:
         """Take a part of the new weights from where it lies, which is free again on return; its bytes."""
-        self.engine.load_weights({"bucket": bucket})
+        with self.metrics.seconds("museg_weights_load_seconds_total"):
+            self.engine.load_weights({"bucket": bucket})
+        self.metrics.add("museg_weights_received_bytes_total", bucket.num_bytes)
         return bucket.num_bytes
 
     def finish_weight_update(self, version: int) -> None:
@@ -108,6 +112,7 @@ class GenerationWorker(Watched):
             RuntimeError: some parameters never came.
         """
         self.engine.finish_weight_update(version)
+        self.metrics.set("museg_worker_weights_version", version)
 
     def num_engine_ranks(self) -> int:
         """Processes that hold a part of the model."""
@@ -119,10 +124,17 @@ class GenerationWorker(Watched):
 
     def receive_weights(self, update_info: Mapping[str, object]) -> None:
         """Take the new weights from the learner's NCCL broadcast."""
-        self.engine.load_weights(update_info)
+        with self.metrics.seconds("museg_weights_load_seconds_total"):
+            self.engine.load_weights(update_info)
 
     def __repr__(self) -> str:
         return f"generation-{self.rank}"
+
+    def _generate(self, requests: Iterable[GenerationRequest | None]) -> Iterator[GeneratedGroup]:
+        with self.metrics.seconds("museg_generate_seconds_total"):
+            for group in self.engine.generate(self._with_clips(requests)):
+                self.metrics.add("museg_generated_groups_total")
+                yield group
 
     def _with_clips(self, requests: Iterable[GenerationRequest | None]) -> Iterator[GenerationRequest | None]:
         for request in requests:

@@ -71,6 +71,11 @@ class Workload:
         if self._waiting:
             self._some_wait.set()
 
+    @property
+    def num_waiting(self) -> int:
+        """Requests that no seat holds."""
+        return len(self._waiting)
+
     def is_held_by(self, rank: int) -> bool:
         """Whether the seat owes an answer."""
         return bool(self._held[rank])

@@ -39,8 +39,7 @@ class Guards:
     @classmethod
     def of_run(cls, config: GuardsConfig, run: RunDirectory, *, after_step: int, say: Callable[[str], None]) -> Self:
         """Of a run that goes on after a step, whatever it has recorded beyond."""
-        rows = [row for row in run.read_metrics() if int(str(row["step"])) <= after_step]
-        return cls(config, rows, say=say)
+        return cls(config, run.rows_until(after_step), say=say)
 
     def note(self, skipped: SkipReason | None) -> dict[str, float]:
         """`guards/bad_steps` of the present step, and why it was skipped if so."""

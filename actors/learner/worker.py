@@ -29,6 +29,7 @@ from actors.learner.soundness import Soundness
 from actors.learner.stats import DemonstrationStats, GroupStats, SkipReason, StepStats
 from actors.learner.updates import OldLogprobs
 from actors.phase_start import PhaseStart
+from actors.telemetry.worker_metrics import WorkerMetrics
 from actors.weight_sync.buckets import NamedParameter, WeightBucket, bucketed, full_shape
 from actors.weight_sync.segments import SharedBucket
 from museg.config.schema import Config
@@ -63,6 +64,7 @@ class LearnerWorker(Watched):
     def __init__(self, config: Config, rank: int) -> None:
         self.config = config
         self.rank = rank
+        self.metrics = WorkerMetrics(config.run.name, "learner", rank)
         self.reference: PackedPolicy | DeepSpeedEngine | None = None
         self.reference_path: Path | None = None
         self.export_memory = ExportMemory()
@@ -193,6 +195,7 @@ class LearnerWorker(Watched):
             num_tokens=self.accumulator.num_tokens,
             skipped=skipped,
         )
+        self.metrics.learned(stats)
         self.accumulator.begin_update()
         return stats
 

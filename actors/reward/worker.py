@@ -10,6 +10,7 @@ from typing import Final, Literal
 import ray
 
 from actors.faults.watched import Watched
+from actors.telemetry.worker_metrics import WorkerMetrics
 from museg.config.phases import phases_of
 from museg.config.schema import Config
 from museg.data.samples import Sample
@@ -57,6 +58,7 @@ class RewardWorker(Watched):
 
     def __init__(self, config: Config, rank: int) -> None:
         self.rank = rank
+        self.metrics = WorkerMetrics(config.run.name, "reward", rank)
         self.video_root = Path(config.data.video_root)
         self.allow_outside = config.data.allow_outside
         self.decoder = Decoder(DecodeLimits.from_config(config.video))
@@ -69,11 +71,16 @@ class RewardWorker(Watched):
     def decode(self, video: str, budget: FrameBudget) -> tuple[DecodeOutcome, VideoClip | None]:
         """The clip of a video under `data.video_root`; one that can't be decoded is told in the outcome, not raised."""
         try:
-            with opened_video(self.video_root, video, allow_outside=self.allow_outside) as path:
+            with (
+                self.metrics.seconds("museg_decode_seconds_total"),
+                opened_video(self.video_root, video, allow_outside=self.allow_outside) as path,
+            ):
                 clip = self._clip(path, video=video, budget=budget)
         except VideoError as error:
+            self.metrics.add("museg_videos_failed_total")
             cause: Cause = "storage" if isinstance(error, UnreadableError) else "video"
             return DecodeOutcome(video=video, error=str(error), cause=cause), None
+        self.metrics.add("museg_videos_decoded_total")
         frames, height, width, _ = clip.frames.shape
         num_visual_tokens = frames // 2 * (height // 28) * (width // 28)
         outcome = DecodeOutcome(
@@ -93,7 +100,10 @@ class RewardWorker(Watched):
         Raises:
             RewardError: a reward function of the user's failed and `reward.on_error` is `error`.
         """
-        return [self.scorers[phase].score(text, sample, clip) for text in texts]
+        with self.metrics.seconds("museg_score_seconds_total"):
+            rewards = [self.scorers[phase].score(text, sample, clip) for text in texts]
+        self.metrics.add("museg_scored_completions_total", len(texts))
+        return rewards
 
     def __repr__(self) -> str:
         return f"reward-{self.rank}"

@@ -77,6 +77,15 @@ class VideoSource:
         living = self._nodes() if made_on else ()
         return {video for video, node in made_on.items() if node not in living}
 
+    @property
+    def num_bytes(self) -> int:
+        """Of the clips that are kept beyond their use."""
+        return self._num_bytes
+
+    @property
+    def num_decoding(self) -> int:
+        return len(self._decoding)
+
     def hit_rate(self) -> float:
         """Share of the clips asked for since the last call that didn't have to be decoded; 1 where none was."""
         rate = self._num_hits / self._num_asked if self._num_asked else 1.0

@@ -14,8 +14,9 @@ from transformers import Qwen2_5_VLProcessor
 from actors.checkpointing.writer import CheckpointWriter
 from actors.cluster import ray_session, reserved_and_offered
 from actors.draining import watched_for_draining
-from actors.faults.budget import RestartBudget
+from actors.faults.budget import RestartBudget, replaced_by_role
 from actors.faults.heartbeat import watched_for_hangs
+from actors.faults.roster import Roster
 from actors.guards.watch import Guards
 from actors.launch import one_line
 from actors.progress import ProgressDisplay, sft_headline, show_result
@@ -23,6 +24,9 @@ from actors.resuming import StartingPoint, starting_point
 from actors.rollout.prompt_source import PromptSource
 from actors.stopping import StopSignal, unless_disk_is_full, until_interrupted
 from actors.supervised.trainer import SupervisedTrainer
+from actors.telemetry.moment import Sources
+from actors.telemetry.outside import require_packages
+from actors.telemetry.telemetry import Telemetry, begin_logs, run_telemetry
 from actors.workers import SupervisedWorkers, learner_placement, start_supervised_workers
 from museg.config.loading import dump_config
 from museg.config.schema import Config
@@ -47,6 +51,7 @@ def run_supervised(config: Config, console: Console) -> Summary:
         UserError: the configuration, the data, the videos or the model can't be used.
     """
     run = RunDirectory(Path(config.run.root).absolute() / config.run.name)
+    require_packages(config.telemetry)
     check_model_folder(Path(config.model.path))
     samples = read_samples(Path(config.data.train))
     for sample in samples:
@@ -81,12 +86,21 @@ async def _run(
     progress = ProgressDisplay(config.run.name, config.grpo.steps, start.state.step, console, sft_headline)
     stop = StopSignal(progress.say, config.recovery.grace_s)
     stop.install()
-    async with stop.droppable(then_s=math.inf):
-        workers, trainer = await _ready_trainer(placed, run, samples, start, placement, progress, stop)
-    # Only now is it known that the run can run: nothing was written before.
-    run.create(dump_config(config))
-    lock.take()
-    run.forget_after(start.state.step)
+    with run_telemetry(config, run, progress.say) as telemetry:
+        async with stop.droppable(then_s=math.inf):
+            workers, trainer = await _ready_trainer(placed, run, samples, start, placement, progress, stop, telemetry)
+        # Only now is it known that the run can run: nothing was written before.
+        run.create(dump_config(config))
+        lock.take()
+        return await _trained(workers, trainer, console)
+
+
+async def _trained(workers: SupervisedWorkers, trainer: SupervisedTrainer, console: Console) -> Summary:
+    run, config, progress = trainer.run, trainer.config, trainer.progress
+    run.forget_after(trainer.start.step)
+    begin_logs(trainer.telemetry, config, run, trainer.start.step, progress.say)
+    roster = Roster(run.workers_file)
+    await roster.follow(workers.seats)
     try:
         async with (
             watched_for_draining(workers.seats, trainer.checkpoints.ask_because),
@@ -102,6 +116,7 @@ async def _run(
         raise
     finally:
         trainer.prompts.close()
+        roster.close()
     return _sum_up(trainer, "completed" if last_step == config.grpo.steps else "interrupted", last_step, console)
 
 
@@ -113,13 +128,16 @@ async def _ready_trainer(
     placement: PlacementGroup,
     progress: ProgressDisplay,
     stop: StopSignal,
+    telemetry: Telemetry,
 ) -> tuple[SupervisedWorkers, SupervisedTrainer]:
     """Workers started, the checkpoint taken up and the first prompts decoded."""
     for complaint in start.passed_over:
         progress.say(f"warning: passed over: {complaint}")
     progress.say(f"starting workers: {reserved_and_offered(config)}")
-    budget = RestartBudget(config.recovery, already=start.state.restarts, say=progress.say)
+    by_role = replaced_by_role(run.rows_until(start.state.step))
+    budget = RestartBudget(config.recovery, already=start.state.restarts, by_role=by_role, say=progress.say)
     workers = await start_supervised_workers(config, placement, budget)
+    telemetry.moment.sources = Sources(occupation=workers.occupation, budget=budget, videos=workers.videos)
     processor = Qwen2_5_VLProcessor.from_pretrained(config.model.path)
     trainer = SupervisedTrainer(
         config=config,
@@ -138,10 +156,16 @@ async def _ready_trainer(
         budget=budget,
         guards=Guards.of_run(config.guards, run, after_step=start.state.step, say=progress.say),
         checkpoints=CheckpointWriter(
-            run, workers.learner, config, progress.say, step=start.state.step, measured=stop.checkpoint_took
+            run,
+            workers.learner,
+            config,
+            progress.say,
+            step=start.state.step,
+            measured=(stop.checkpoint_took, telemetry.checkpoint_took),
         ),
         progress=progress,
         stop=stop,
+        telemetry=telemetry,
     )
     if start.checkpoint:
         progress.say(f"going on after step {start.state.step} from {start.checkpoint}")
@@ -164,8 +188,10 @@ def _sum_up(
         wall_s=trainer.wall_s(),
         restarts=trainer.budget.count,
         videos_skipped=dict(trainer.prompts.videos_skipped),
+        metrics_address=trainer.telemetry.address,
         error=error,
     )
+    trainer.telemetry.end(status)
     trainer.run.write_summary(summary.as_json())
     write_report(trainer.run)
     show_result(trainer.run, summary, console)

@@ -15,11 +15,12 @@ from actors.guards.watch import Guards
 from actors.learner.stats import DivergedError
 from actors.learning.gang import LearnerGang
 from actors.progress import ProgressDisplay
-from actors.records import StepClock, supervised_metrics
+from actors.records import supervised_metrics
 from actors.resuming import TrainerState
 from actors.rollout.prompt_source import PromptSource
 from actors.stopping import DroppedError, StopSignal
 from actors.supervised.lesson import Lesson
+from actors.telemetry.telemetry import Telemetry
 from museg.config.schema import Config
 from museg.runs.directory import RunDirectory
 from museg.sft.demonstrations import demonstration_of
@@ -40,6 +41,7 @@ class SupervisedTrainer:
     checkpoints: CheckpointWriter
     progress: ProgressDisplay
     stop: StopSignal
+    telemetry: Telemetry
     started_s: float = field(default_factory=time.monotonic)
 
     async def train(self) -> int:
@@ -52,7 +54,9 @@ class SupervisedTrainer:
                 await self.checkpoint(step - 1)
                 return step - 1
             self.guards.passed(metrics)
+            metrics |= {**self.budget.metrics(), "time/unix_s": time.time()}
             self.run.append_metrics(metrics)
+            self.telemetry.log(metrics)
             self.progress.show(metrics)
             await self.look_at(step, metrics)
             self.checkpoints.raise_failure()
@@ -65,7 +69,7 @@ class SupervisedTrainer:
 
     async def step(self, step: int) -> dict[str, float]:
         """One optimizer step on the targets of the step's samples; its metrics."""
-        clock = StepClock()
+        clock = self.telemetry.clock()
         async with self.stop.droppable():
             prompts = await self.prompts.take(step)
         clock.lap("wait_video")

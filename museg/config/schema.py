@@ -8,6 +8,7 @@ from museg.config.keys.inputs import DataConfig, ModelConfig, PolicyConfig, Vide
 from museg.config.keys.method import EvalConfig, GRPOConfig, PhaseConfig, RewardConfig, RewardRulesConfig, SFTConfig
 from museg.config.keys.reliability import CheckpointConfig, GuardsConfig, RecoveryConfig, RunConfig
 from museg.config.keys.service import GenerationConfig, LearnerConfig, PipelineConfig, SyncConfig
+from museg.config.keys.telemetry import MlflowConfig, TelemetryConfig, WandbConfig
 
 __all__ = [
     "CheckpointConfig",
@@ -18,6 +19,7 @@ __all__ = [
     "GenerationConfig",
     "GuardsConfig",
     "LearnerConfig",
+    "MlflowConfig",
     "ModelConfig",
     "PhaseConfig",
     "PipelineConfig",
@@ -28,7 +30,9 @@ __all__ = [
     "RunConfig",
     "SFTConfig",
     "SyncConfig",
+    "TelemetryConfig",
     "VideoConfig",
+    "WandbConfig",
 ]
 
 
@@ -55,6 +59,7 @@ class Config:
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
     recovery: RecoveryConfig = field(default_factory=RecoveryConfig)
     guards: GuardsConfig = field(default_factory=GuardsConfig)
+    telemetry: TelemetryConfig = field(default_factory=TelemetryConfig)
     eval: EvalConfig = field(default_factory=EvalConfig)
     sft: SFTConfig = field(default_factory=SFTConfig)
     phases: list[PhaseConfig] = field(default_factory=list)

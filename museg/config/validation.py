@@ -19,7 +19,7 @@ def validate(config: Config) -> None:
             raise ConfigError(complaint)
     for phase in phases_of(config):
         where = f"phases[{phase.index}] ({phase.name}): " if config.phases else ""
-        for checks in (_run, _grpo, _generation, _rewards, _learner, _video, _rhythm, _recovery):
+        for checks in (_run, _grpo, _generation, _rewards, _learner, _video, _rhythm, _recovery, _telemetry):
             for complaint in checks(phase.config):
                 raise ConfigError(where + complaint)
 
@@ -184,3 +184,9 @@ def _recovery(config: Config) -> Iterator[str]:
     yield from _fraction("guards.min_entropy_fraction", guards.min_entropy_fraction)
     if guards.max_logprob_gap is not None:
         yield from _above_zero("guards.max_logprob_gap", guards.max_logprob_gap)
+
+
+def _telemetry(config: Config) -> Iterator[str]:
+    port = config.telemetry.port
+    if port is not None and not 0 <= port <= 65535:
+        yield f"telemetry.port must be between 0 (any that is free) and 65535, or null (got {port})"

@@ -1,7 +1,8 @@
 """The run directory: everything that a run leaves behind, in the places that other programs rely on.
 
 runs/<name>/
-    config.yaml   metrics.jsonl   summary.json   report.html   driver.lock   workers.json (while the run goes)
+    config.yaml   metrics.jsonl   summary.json   report.html   driver.lock   tensorboard/
+    workers.json   prometheus_targets.json (both while the run goes)
     rollouts/step-NNNNNN.jsonl   bad_steps/step-NNNNNN.jsonl (steps that were skipped)
     checkpoints/step-NNNNNN/{hf,state,trainer.json,manifest.json}
     checkpoints/best → step-NNNNNN
@@ -54,6 +55,20 @@ class RunDirectory:
         return self.path / "workers.json"
 
     @property
+    def tensorboard(self) -> Path:
+        return self.path / "tensorboard"
+
+    @property
+    def outside_file(self) -> Path:
+        """Service that the run is logged to → its id of the run."""
+        return self.path / "logged_to.json"
+
+    @property
+    def targets_files(self) -> tuple[Path, Path]:
+        """Where Prometheus finds the run's metrics while it goes: the second beside those of all runs of the root."""
+        return self.path / "prometheus_targets.json", self.path.parent / "prometheus" / f"{self.path.name}.json"
+
+    @property
     def checkpoints(self) -> Path:
         return self.path / "checkpoints"
 
@@ -100,6 +115,10 @@ class RunDirectory:
     def read_metrics(self) -> list[dict[str, object]]:
         return list(_read_lines(self.metrics_file))
 
+    def rows_until(self, step: int) -> list[dict[str, object]]:
+        """The rows of metrics.jsonl up to a step, whatever is on record beyond."""
+        return [row for row in self.read_metrics() if int(str(row["step"])) <= step]
+
     def has_row(self, step: int) -> bool:
         """Whether the step is on record in metrics.jsonl."""
         return any(int(str(row["step"])) == step for row in self.read_metrics())
@@ -122,8 +141,7 @@ class RunDirectory:
 
     def forget_after(self, step: int) -> None:
         """Drop the metrics, rollouts and skipped videos of steps after `step`, which a resumed run does again."""
-        rows = [row for row in self.read_metrics() if int(str(row["step"])) <= step]
-        write_atomically(self.metrics_file, "".join(json.dumps(row) + "\n" for row in rows))
+        write_atomically(self.metrics_file, "".join(json.dumps(row) + "\n" for row in self.rows_until(step)))
         if self.skipped_file.exists():
             skipped = [row for row in self.read_skipped() if int(str(row["step"])) <= step]
             write_atomically(self.skipped_file, "".join(json.dumps(row) + "\n" for row in skipped))

@@ -30,6 +30,8 @@ class Summary:
     """Worker restarts."""
     videos_skipped: Mapping[str, str]
     """Video → why it was skipped."""
+    metrics_address: str | None = None
+    """Of the page for Prometheus while the run went; None where there was none."""
     error: str | None = None
     """The cause, where the status is `failed`."""
 

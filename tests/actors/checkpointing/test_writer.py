@@ -61,7 +61,7 @@ class Run:
             setattr(config.checkpoint, key, value)
         self.measured: list[float] = []
         self.writer = CheckpointWriter(
-            self.directory, cast(LearnerGang, self.gang), config, self.said.append, measured=self.measured.append
+            self.directory, cast(LearnerGang, self.gang), config, self.said.append, measured=[self.measured.append]
         )
 
     async def after_step(self, step: int, miou: float | None = None, *, wait: bool = True) -> None:

@@ -1,0 +1,151 @@
+"""How a run stands, from its directory alone: while it goes, on whichever machine, and after the fact."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from museg.config.loading import read_config
+from museg.config.schema import Config
+from museg.errors import DataError
+from museg.runs.directory import RunDirectory
+from museg.runs.health import HEARTBEAT_S, stalled, troubles
+from museg.runs.summary import read_summary
+
+State = Literal["running", "completed", "interrupted", "failed", "dead"]
+"""`dead`: its driver is gone without a word."""
+Driver = Literal["alive", "gone", "ended"]
+_MISSED_BEATS = 6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunStatus:
+    """One line of `museg status`."""
+
+    name: str
+    state: State
+    step: int
+    """The last one on record."""
+    planned_steps: int
+    last_step_age_s: float | None
+    """None before the first step."""
+    reward: float | None
+    """Mean of the last step; None of a supervised run."""
+    restarts: int
+    videos_skipped: int
+    driver: Driver
+    """`ended`: by itself, with a summary."""
+    metrics_address: str | None
+    """Of the page for Prometheus, while there is one."""
+    troubles: tuple[str, ...]
+    """What calls for somebody; none in a healthy run."""
+
+
+def runs_below(root: Path) -> list[RunDirectory]:
+    """The runs in a folder, by name.
+
+    Raises:
+        DataError: it isn't a folder.
+    """
+    if not root.is_dir():
+        raise DataError(f"{root} isn't a folder of runs: name the one that run.root says, such as runs")
+    return [RunDirectory(file.parent) for file in sorted(root.glob("*/config.yaml"))]
+
+
+def run_status(run: RunDirectory, now_unix_s: float | None = None) -> RunStatus:
+    """How a run stands now.
+
+    Raises:
+        ConfigError, DataError: its files are damaged.
+    """
+    now_s = time.time() if now_unix_s is None else now_unix_s
+    config = read_config(run.config_file)
+    rows = [_numbers(row) for row in run.read_metrics()]
+    driver = _driver(run, now_s)
+    age_s = _age_s(run, rows, now_s)
+    last = rows[-1] if rows else {}
+    return RunStatus(
+        name=run.path.name,
+        state=_state(run, driver),
+        step=int(last.get("step", 0)),
+        planned_steps=_planned_steps(config, rows),
+        last_step_age_s=age_s,
+        reward=last.get("reward/mean"),
+        restarts=int(sum(value for key, value in last.items() if key.startswith("restarts/"))),
+        videos_skipped=len({str(row["video"]) for row in run.read_skipped()}),
+        driver=driver,
+        metrics_address=_metrics_address(run) if driver == "alive" else None,
+        troubles=tuple(_troubles(config, rows, driver, age_s)),
+    )
+
+
+def _planned_steps(config: Config, rows: Sequence[Mapping[str, float]]) -> int:
+    supervised = "sft/loss" in rows[-1] if rows else False
+    return config.sft.steps if supervised else config.grpo.steps
+
+
+def _troubles(
+    config: Config, rows: Sequence[Mapping[str, float]], driver: Driver, age_s: float | None
+) -> Iterator[str]:
+    if driver == "gone":
+        yield "driver gone"
+    if driver == "alive" and age_s is not None and stalled(rows, age_s):
+        yield "stalled"
+    yield from troubles(config, rows)
+
+
+def _state(run: RunDirectory, driver: Driver) -> State:
+    if driver == "alive":
+        return "running"
+    summary = read_summary(run)
+    return "dead" if driver == "gone" or summary is None else summary.status
+
+
+def _driver(run: RunDirectory, now_s: float) -> Driver:
+    """`workers.json` is there while a driver goes, and touched; on this machine its process can be looked for, too."""
+    try:
+        driver = json.loads(run.workers_file.read_text(encoding="utf-8"))["driver"]
+        beat_s = run.workers_file.stat().st_mtime
+    except FileNotFoundError:
+        return "ended"
+    except (ValueError, KeyError) as error:
+        raise DataError(f"{run.workers_file} isn't what a run writes; remove it if the run is over") from error
+    if driver.get("host") == socket.gethostname() and not _is_process(int(driver["pid"])):
+        return "gone"
+    return "alive" if now_s - beat_s < _MISSED_BEATS * HEARTBEAT_S else "gone"
+
+
+def _is_process(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
+def _age_s(run: RunDirectory, rows: Sequence[Mapping[str, float]], now_s: float) -> float | None:
+    if not rows:
+        return None
+    # A run of an earlier version doesn't say when its steps were.
+    return max(0.0, now_s - rows[-1].get("time/unix_s", run.metrics_file.stat().st_mtime))
+
+
+def _metrics_address(run: RunDirectory) -> str | None:
+    file = run.targets_files[0]
+    try:
+        address: str = json.loads(file.read_text(encoding="utf-8"))[0]["targets"][0]
+    except (OSError, ValueError, LookupError):
+        return None
+    return address
+
+
+def _numbers(row: Mapping[str, object]) -> dict[str, float]:
+    return {key: float(value) for key, value in row.items() if isinstance(value, int | float)}
