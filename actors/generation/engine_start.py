@@ -10,9 +10,9 @@ from pydantic import ValidationError
 from vllm import EngineArgs, LLMEngine
 from vllm.config import EncoderCacheManagerConfig, VllmConfig, WeightTransferConfig
 from vllm.v1.executor import Executor
-from vllm.v1.metrics.ray_wrappers import RayPrometheusStatLogger
 
 from actors.generation.encoder_cache import FRUGAL_ENCODER_CACHE
+from actors.generation.engine_metrics import stat_loggers
 from actors.weight_sync import object_store
 from museg.config.choices import SyncBackend
 from museg.config.schema import Config
@@ -39,9 +39,8 @@ def start_engine(config: Config) -> LLMEngine:
         return LLMEngine(
             vllm_config=vllm_config,
             executor_class=Executor.get_class(vllm_config),
-            # Through Ray, as the worker's own; an engine outside of an actor has nobody to tell.
             log_stats=ray.is_initialized(),
-            stat_loggers=[RayPrometheusStatLogger] if ray.is_initialized() else None,
+            stat_loggers=stat_loggers(),
             multiprocess_mode=False,
         )
     except ValueError as error:

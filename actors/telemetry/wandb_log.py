@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from pathlib import Path
 
 from actors.telemetry.outside import KnownRuns, flat_config
@@ -21,7 +22,7 @@ class WandbLog:
         """
         import wandb
 
-        identifier = known.get("wandb") or wandb.util.generate_id()
+        identifier = known.get("wandb") or secrets.token_hex(4)
         try:
             self._run = wandb.init(
                 project=config.telemetry.wandb.project,

@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from ray.util.metrics import Counter, Gauge
 
-from actors.learner.stats import StepStats
+if TYPE_CHECKING:
+    from actors.learner.stats import StepStats
 
 COUNTERS: Final = {
     "museg_videos_decoded_total": "Videos that a reward worker has decoded",

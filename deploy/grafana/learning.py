@@ -73,7 +73,9 @@ def _policy(dashboard: dashboards.Dashboard) -> dashboards.Dashboard:
     panels = (
         curves("Entropy", "Nats a token. Near 0 every question gets one answer.", (f"museg_entropy{RUN}", "{{run}}")),
         curves("KL", "Divergence from the reference, nats a token.", (f"museg_kl{RUN}", "{{run}}")),
-        curves("Loss", "Of the step.", (f"museg_loss{RUN}", "{{run}}")),
+        curves(
+            "Loss", "Of the step; of a supervised run, too.", (f"museg_loss{RUN} or museg_sft_loss{RUN}", "{{run}}")
+        ),
         curves("Gradient", "Norm before clipping.", (f"museg_grad_norm{RUN}", "{{run}}")),
         curves("Learning rate", "Of the step.", (f"museg_learning_rate{RUN}", "{{run}}"), unit="sci"),
         curves(

@@ -80,7 +80,8 @@ def figure(
     steps = [models.Threshold(value=None, color="green")]
     steps += [] if bad_from is None else [models.Threshold(value=bad_from, color="red")]
     panel = stat.Panel().title(title).description(description).datasource(SOURCE).unit(unit)
-    panel = panel.span(width).height(_HEIGHT // 2).graph_mode(common.BigValueGraphMode.NONE)
+    newest = common_builders.ReduceDataOptions().calcs(["lastNotNull"])
+    panel = panel.span(width).height(_HEIGHT // 2).graph_mode(common.BigValueGraphMode.NONE).reduce_options(newest)
     thresholds = dashboards.ThresholdsConfig().mode(models.ThresholdsMode.ABSOLUTE).steps(steps)
     return panel.thresholds(thresholds).targets(_targets(queries))
 
