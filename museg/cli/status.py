@@ -10,7 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
+
+from museg.terminal import one_line
 
 if TYPE_CHECKING:
     from museg.runs.status import RunStatus
@@ -49,21 +52,22 @@ def run(args: argparse.Namespace) -> int:
     """Print the table or the list once, or until interrupted.
 
     Raises:
-        DataError: RUN_ROOT isn't a folder, or a run's files are damaged.
+        DataError: RUN_ROOT isn't a folder.
     """
     # Reading configurations takes a moment that `museg --help` needn't wait for.
-    from museg.runs.status import run_status, runs_below
+    from museg.runs.status import statuses_below
 
+    statuses = statuses_below(args.run_root)
     if args.json:
-        print(json.dumps([asdict(run_status(one)) for one in runs_below(args.run_root)]))
+        print(json.dumps([asdict(status) for status in statuses]))
         return 0
     console = Console()
     if not args.watch:
-        _print(console, [run_status(one) for one in runs_below(args.run_root)], args.run_root)
+        _print(console, statuses, args.run_root)
         return 0
     with console.screen() as screen:
         while True:
-            screen.update(_table([run_status(one) for one in runs_below(args.run_root)]))
+            screen.update(_table(statuses_below(args.run_root)))
             time.sleep(WATCH_S)
 
 
@@ -80,16 +84,21 @@ def _table(statuses: list[RunStatus]) -> Table:
         table.add_column(heading, justify="left" if heading in ("run", "state", "health") else "right")
     for one in statuses:
         table.add_row(
-            one.name,
+            _plain(one.name),
             one.state,
             f"{one.step}/{one.planned_steps}",
             "" if one.last_step_age_s is None else f"{_for_people(one.last_step_age_s)} ago",
             "" if one.reward is None else f"{one.reward:.3f}",
             str(one.restarts),
             str(one.videos_skipped),
-            ", ".join(one.troubles) or "ok",
+            _plain(", ".join(one.troubles)) or "ok",
         )
     return table
+
+
+def _plain(text: str) -> str:
+    """What names and errors hold is neither markup nor steers a terminal."""
+    return escape(one_line(text))
 
 
 def _for_people(seconds: float) -> str:

@@ -13,13 +13,13 @@ from typing import Literal
 
 from museg.config.loading import read_config
 from museg.config.schema import Config
-from museg.errors import DataError
+from museg.errors import DataError, UserError
 from museg.runs.directory import RunDirectory
 from museg.runs.health import HEARTBEAT_S, stalled, troubles
 from museg.runs.summary import read_summary
 
-State = Literal["running", "completed", "interrupted", "failed", "dead"]
-"""`dead`: its driver is gone without a word."""
+State = Literal["running", "completed", "interrupted", "failed", "dead", "unreadable"]
+"""`dead`: its driver is gone without a word; `unreadable`: its files aren't what a run writes."""
 Driver = Literal["alive", "gone", "ended"]
 _MISSED_BEATS = 6
 
@@ -47,15 +47,15 @@ class RunStatus:
     """What calls for somebody; none in a healthy run."""
 
 
-def runs_below(root: Path) -> list[RunDirectory]:
-    """The runs in a folder, by name.
+def statuses_below(root: Path) -> list[RunStatus]:
+    """The runs in a folder, by name; one whose files are damaged doesn't hide the others.
 
     Raises:
         DataError: it isn't a folder.
     """
     if not root.is_dir():
         raise DataError(f"{root} isn't a folder of runs: name the one that run.root says, such as runs")
-    return [RunDirectory(file.parent) for file in sorted(root.glob("*/config.yaml"))]
+    return [_told_of(RunDirectory(file.parent)) for file in sorted(root.glob("*/config.yaml"))]
 
 
 def run_status(run: RunDirectory, now_unix_s: float | None = None) -> RunStatus:
@@ -69,10 +69,10 @@ def run_status(run: RunDirectory, now_unix_s: float | None = None) -> RunStatus:
     rows = [_numbers(row) for row in run.read_metrics()]
     driver = _driver(run, now_s)
     age_s = _age_s(run, rows, now_s)
-    last = rows[-1] if rows else {}
+    last, state = rows[-1] if rows else {}, _state(run, driver)
     return RunStatus(
         name=run.path.name,
-        state=_state(run, driver),
+        state=state,
         step=int(last.get("step", 0)),
         planned_steps=_planned_steps(config, rows),
         last_step_age_s=age_s,
@@ -81,8 +81,27 @@ def run_status(run: RunDirectory, now_unix_s: float | None = None) -> RunStatus:
         videos_skipped=len({str(row["video"]) for row in run.read_skipped()}),
         driver=driver,
         metrics_address=_metrics_address(run) if driver == "alive" else None,
-        troubles=tuple(_troubles(config, rows, driver, age_s)),
+        troubles=tuple(_troubles(config, rows, state, age_s)),
     )
+
+
+def _told_of(run: RunDirectory) -> RunStatus:
+    try:
+        return run_status(run)
+    except UserError as error:
+        return RunStatus(
+            name=run.path.name,
+            state="unreadable",
+            step=0,
+            planned_steps=0,
+            last_step_age_s=None,
+            reward=None,
+            restarts=0,
+            videos_skipped=0,
+            driver="ended",
+            metrics_address=None,
+            troubles=(str(error),),
+        )
 
 
 def _planned_steps(config: Config, rows: Sequence[Mapping[str, float]]) -> int:
@@ -91,11 +110,11 @@ def _planned_steps(config: Config, rows: Sequence[Mapping[str, float]]) -> int:
 
 
 def _troubles(
-    config: Config, rows: Sequence[Mapping[str, float]], driver: Driver, age_s: float | None
+    config: Config, rows: Sequence[Mapping[str, float]], state: State, age_s: float | None
 ) -> Iterator[str]:
-    if driver == "gone":
+    if state == "dead":
         yield "driver gone"
-    if driver == "alive" and age_s is not None and stalled(rows, age_s):
+    if state == "running" and age_s is not None and stalled(rows, age_s):
         yield "stalled"
     yield from troubles(config, rows)
 
