@@ -130,7 +130,7 @@ async def _trained(
     try:
         async with (
             watched_for_draining(workers.seats, trainer.checkpoints.ask_because),
-            watched_for_hangs(workers.seats, config.recovery.heartbeat_s, progress.say),
+            watched_for_hangs(workers.seats, trainer.config.recovery.heartbeat_s, progress.say),
         ):
             outcome = await _train_and_evaluate(trainer, progress)
     except Exception as error:

@@ -112,7 +112,6 @@ class GenerationWorker(Watched):
             RuntimeError: some parameters never came.
         """
         self.engine.finish_weight_update(version)
-        self.metrics.set("museg_worker_weights_version", version)
 
     def num_engine_ranks(self) -> int:
         """Processes that hold a part of the model."""
@@ -134,6 +133,7 @@ class GenerationWorker(Watched):
         with self.metrics.seconds("museg_generate_seconds_total"):
             for group in self.engine.generate(self._with_clips(requests)):
                 self.metrics.add("museg_generated_groups_total")
+                self.metrics.set("museg_worker_weights_version", self.engine.weights_version)
                 yield group
 
     def _with_clips(self, requests: Iterable[GenerationRequest | None]) -> Iterator[GenerationRequest | None]:

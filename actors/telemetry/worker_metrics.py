@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from actors.learner.stats import StepStats
 
 COUNTERS: Final = {
+    "museg_worker_starts_total": "1; joins WorkerId, which is all that vLLM's own metrics have, with run and worker",
     "museg_videos_decoded_total": "Videos that a reward worker has decoded",
     "museg_videos_failed_total": "Videos that a reward worker couldn't decode",
     "museg_decode_seconds_total": "Spent on videos, whatever came of them",
@@ -29,7 +30,6 @@ COUNTERS: Final = {
 }
 """Name → description; a counter ends on `_total` as Ray gives it one anyway."""
 GAUGES: Final = {
-    "museg_worker_info": "1; joins WorkerId, which is all that vLLM's own metrics have, with run and worker",
     "museg_worker_weights_version": "Weights that a generator samples with",
 }
 _TAGS: Final = ("run", "role", "worker")
@@ -47,7 +47,7 @@ class WorkerMetrics:
         self._tags = {"run": run, "role": role, "worker": f"{role}-{rank}"}
         self._counters: dict[str, Counter] = {}
         self._gauges: dict[str, Gauge] = {}
-        self.set("museg_worker_info", 1.0)
+        self.add("museg_worker_starts_total")
 
     def add(self, name: str, amount: float = 1.0) -> None:
         """Count on; a series begins with the first amount above 0."""
@@ -57,6 +57,7 @@ class WorkerMetrics:
             self._counters[name].inc(amount)
 
     def set(self, name: str, value: float) -> None:
+        """Tell a value as it is now; Ray forgets it after the next report, so it is told again and again."""
         if name not in self._gauges:
             self._gauges[name] = Gauge(name, GAUGES[name], _TAGS).set_default_tags(self._tags)
         self._gauges[name].set(value)

@@ -61,6 +61,6 @@ def stalled(rows: Sequence[Mapping[str, float]], age_s: float) -> bool:
 
 def reward_collapsed(rewards: Sequence[float]) -> bool:
     """Whether the last stretch earns less than a share of the best one before it."""
-    starts = range(0, len(rewards) - STRETCH + 1)
+    starts = range(len(rewards) - STRETCH + 1)
     means = [fmean(rewards[start : start + STRETCH]) for start in starts]
     return len(means) > STRETCH and means[-1] < REWARD_SHARE * max(means[:-STRETCH])

@@ -13,7 +13,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[2]
-PIN = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*==[0-9][0-9a-z.]*(\+cpu)?")
+PIN = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*==([0-9]+!)?[0-9][0-9a-z.]*(\+cpu)?")
 FILE_OF_EXTRA = {"cpu": "cpu", "gpu": "cuda"}
 
 

@@ -71,10 +71,11 @@ def test_wandb_offline_keeps_one_run_over_a_resume(tmp_path: Path, monkeypatch: 
     assert all(b"reward/mean" in file.read_bytes() for file in written)
 
 
-def test_mlflow_has_every_step_once_also_after_a_resume(tmp_path: Path) -> None:
+def test_mlflow_has_every_step_once_also_after_a_resume(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("mlflow", reason="mlflow isn't installed: pip install 'museg[mlflow]'")
     from mlflow.tracking import MlflowClient
 
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
     store = (tmp_path / "store").as_uri()
     wanted = config("telemetry.mlflow.enabled=true", f"telemetry.mlflow.tracking_uri={store}")
     known = KnownRuns(tmp_path / "logged_to.json")
