@@ -29,7 +29,8 @@ def by_worker(name: str) -> str:
 
 def of_engine(expression: str) -> str:
     """A metric of vLLM's own, which has no run and no worker but the id of Ray's process."""
-    return f"sum by (run, worker) ({expression} * on (WorkerId) group_left (run, worker) ray_museg_worker_starts_total{RUN})"
+    worker = f"on (WorkerId) group_left (run, worker) ray_museg_worker_starts_total{RUN}"
+    return f"sum by (run, worker) ({expression} * {worker})"
 
 
 def _step(dashboard: dashboards.Dashboard) -> dashboards.Dashboard:
