@@ -109,9 +109,7 @@ def _planned_steps(config: Config, rows: Sequence[Mapping[str, float]]) -> int:
     return config.sft.steps if supervised else config.grpo.steps
 
 
-def _troubles(
-    config: Config, rows: Sequence[Mapping[str, float]], state: State, age_s: float | None
-) -> Iterator[str]:
+def _troubles(config: Config, rows: Sequence[Mapping[str, float]], state: State, age_s: float | None) -> Iterator[str]:
     if state == "dead":
         yield "driver gone"
     if state == "running" and age_s is not None and stalled(rows, age_s):
