@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from transformers import Qwen2_5_VLForConditionalGeneration
 
 from museg.cli import main
@@ -78,6 +79,10 @@ def test_an_interrupted_supervised_run_goes_on_to_the_weights_of_a_whole_one(
     run = workplace.run("sft-stopped")
     assert [row["sft/loss"] for row in run.read_metrics()] == [row["sft/loss"] for row in metrics]
     assert all(torch.equal(value, weights_of(whole, 6)[name]) for name, value in weights_of(run, 6).items())
+    events = EventAccumulator(str(run.tensorboard), purge_orphaned_data=True)
+    events.Reload()
+    curve = [(event.step, event.value) for event in events.Scalars("sft/loss")]
+    assert curve == [(row["step"], pytest.approx(row["sft/loss"])) for row in metrics], "each step once"
     again = museg("sft", str(CONFIG), *overrides(workplace, "sft-whole"))
     assert "already complete" in again.stdout
 
