@@ -87,5 +87,5 @@ def test_the_clock_of_a_step_moves_the_phase_at_present() -> None:
 def test_a_port_out_of_range_is_refused_with_the_range() -> None:
     wrong = config()
     wrong = replace(wrong, telemetry=replace(wrong.telemetry, port=70_000))
-    with pytest.raises(ConfigError, match="telemetry.port must be between 0 .* and 65535, or null"):
+    with pytest.raises(ConfigError, match=r"telemetry\.port must be between 0 .* and 65535, or null"):
         validate(wrong)
