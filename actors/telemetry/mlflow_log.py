@@ -13,6 +13,8 @@ from museg.errors import ConfigError
 _STATUS: Final = {"completed": "FINISHED", "failed": "FAILED", "interrupted": "KILLED"}
 _MAX_PARAMETER: Final = 500
 """Characters of a value that every store takes."""
+_MAX_BATCH: Final = 100
+"""Parameters that a server takes at once."""
 
 
 class MlflowLog:
@@ -63,10 +65,13 @@ class MlflowLog:
             self._say(f"warning: MLflow doesn't take the run's end: {' '.join(str(error).split())}")
 
     def _created(self, config: Config) -> str:
+        from mlflow.entities import Param
+
         name = config.telemetry.mlflow.experiment
         experiment = self._client.get_experiment_by_name(name)
         experiment_id = experiment.experiment_id if experiment else self._client.create_experiment(name)
         identifier: str = self._client.create_run(experiment_id, run_name=config.run.name).info.run_id
-        for key, value in flat_config(config).items():
-            self._client.log_param(identifier, key, str(value)[:_MAX_PARAMETER])
+        parameters = [Param(key, str(value)[:_MAX_PARAMETER]) for key, value in flat_config(config).items()]
+        for start in range(0, len(parameters), _MAX_BATCH):
+            self._client.log_batch(identifier, params=parameters[start : start + _MAX_BATCH])
         return identifier

@@ -74,7 +74,7 @@ def run_status(run: RunDirectory, now_unix_s: float | None = None) -> RunStatus:
         name=run.path.name,
         state=state,
         step=int(last.get("step", 0)),
-        planned_steps=_planned_steps(config, rows),
+        planned_steps=config.grpo.steps,
         last_step_age_s=age_s,
         reward=last.get("reward/mean"),
         restarts=int(sum(value for key, value in last.items() if key.startswith("restarts/"))),
@@ -102,11 +102,6 @@ def _told_of(run: RunDirectory) -> RunStatus:
             metrics_address=None,
             troubles=(str(error),),
         )
-
-
-def _planned_steps(config: Config, rows: Sequence[Mapping[str, float]]) -> int:
-    supervised = "sft/loss" in rows[-1] if rows else False
-    return config.sft.steps if supervised else config.grpo.steps
 
 
 def _troubles(config: Config, rows: Sequence[Mapping[str, float]], state: State, age_s: float | None) -> Iterator[str]:

@@ -45,6 +45,7 @@ def test_engines_start_with_what_they_have_room_for_and_the_rest_is_taken_in_ord
     assert keys(work.first_shares([0, 2], max_sequences=3)) == {0: [0, 2], 2: [1, 3]}
     taken = [asyncio.run(work.take(rank)).key for rank in (1, 1, 0)]
     assert taken == [4, 5, 6]
+    assert work.num_waiting == 2
 
 
 def test_what_is_given_back_goes_to_the_head_in_its_order_and_its_answers_are_not_wanted() -> None:
