@@ -124,10 +124,10 @@ async def _trained(
     run.create(dump_config(trainer.config))
     lock.take()
     run.forget_after(start.state.step)
-    begin_logs(trainer.telemetry, trainer.config, run, start.state.step, progress.say)
     roster = Roster(run.workers_file)
     await roster.follow(workers.seats)
     try:
+        begin_logs(trainer.telemetry, trainer.config, run, start.state.step, progress.say)
         async with (
             watched_for_draining(workers.seats, trainer.checkpoints.ask_because),
             watched_for_hangs(workers.seats, trainer.config.recovery.heartbeat_s, progress.say),

@@ -98,10 +98,10 @@ async def _run(
 async def _trained(workers: SupervisedWorkers, trainer: SupervisedTrainer, console: Console) -> Summary:
     run, config, progress = trainer.run, trainer.config, trainer.progress
     run.forget_after(trainer.start.step)
-    begin_logs(trainer.telemetry, config, run, trainer.start.step, progress.say)
     roster = Roster(run.workers_file)
     await roster.follow(workers.seats)
     try:
+        begin_logs(trainer.telemetry, config, run, trainer.start.step, progress.say)
         async with (
             watched_for_draining(workers.seats, trainer.checkpoints.ask_because),
             watched_for_hangs(workers.seats, config.recovery.heartbeat_s, progress.say),
