@@ -6,6 +6,23 @@ import ray
 from ray.util import metrics as ray_metrics
 from vllm.v1.metrics import ray_wrappers
 from vllm.v1.metrics.loggers import StatLoggerFactory
+from vllm.v1.metrics.stats import IterationStats, MultiModalCacheStats, SchedulerStats
+
+
+class EngineMetrics(ray_wrappers.RayPrometheusStatLogger):
+    """All of vLLM's but the time between two tokens: telling it for every token takes most of all that telling takes."""
+
+    def record(
+        self,
+        scheduler_stats: SchedulerStats | None,
+        iteration_stats: IterationStats | None,
+        mm_cache_stats: MultiModalCacheStats | None = None,
+        engine_idx: int = 0,
+    ) -> None:
+        """Tell of one step of the engine."""
+        if iteration_stats is not None:
+            iteration_stats.inter_token_latencies_iter.clear()
+        super().record(scheduler_stats, iteration_stats, mm_cache_stats, engine_idx)
 
 
 def stat_loggers() -> list[StatLoggerFactory]:
@@ -13,6 +30,6 @@ def stat_loggers() -> list[StatLoggerFactory]:
     if not ray.is_initialized():
         return []
     if ray_wrappers.ray_metrics is None:
-        # It imports Ray Serve together with them, for the name of a replica; without Serve there is none.
+        # vLLM imports Ray Serve together with them, for the name of a replica; without Serve there is none.
         ray_wrappers.ray_metrics = ray_metrics
-    return [ray_wrappers.RayPrometheusStatLogger]
+    return [EngineMetrics]
