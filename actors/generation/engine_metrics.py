@@ -10,7 +10,7 @@ from vllm.v1.metrics.stats import IterationStats, MultiModalCacheStats, Schedule
 
 
 class EngineMetrics(ray_wrappers.RayPrometheusStatLogger):
-    """All of vLLM's but the time between two tokens: telling it for every token takes most of all that telling takes."""
+    """All of vLLM's but the time between two tokens, which is told for every token and takes most of the telling."""
 
     def record(
         self,
