@@ -70,7 +70,13 @@ class Workers(InferenceWorkers):
 def learner_placement(config: Config) -> Iterator[PlacementGroup]:
     """One bundle a learner rank, packed as closely as the cluster allows."""
     bundle = {"CPU": config.learner.cpus} | ({"GPU": 1.0} if has_gpus() else {})
-    group = placement_group([bundle] * config.learner.ranks, strategy="PACK", name=f"museg/{config.run.name}/learner")
+    ranks = config.learner.ranks
+    group = placement_group(
+        [bundle] * ranks,
+        strategy="PACK",
+        name=f"museg/{config.run.name}/learner",
+        bundle_label_selector=[config.learner.node_labels] * ranks,
+    )
     try:
         yield group
     finally:
@@ -200,6 +206,7 @@ def _reward_seat(config: Config, rank: int, budget: RestartBudget) -> Seat:
         name=f"museg/{config.run.name}/reward-{rank}",
         num_cpus=config.reward.cpus,
         num_gpus=0.0,
+        label_selector=config.reward.node_labels,
         runtime_env={"env_vars": {"OMP_NUM_THREADS": "1"}},
     )
 
