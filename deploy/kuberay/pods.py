@@ -1,0 +1,145 @@
+"""The pods that KubeRay will make of a manifest, and what Kubernetes or good order would refuse in them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from deploy.kuberay.cluster_rules import Found
+
+_SUFFIX = {"": 1.0, "m": 1e-3, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
+_SUFFIX |= {f"{letter}i": 2.0 ** (10 * power) for power, letter in enumerate("KMGT", start=1)}
+_READ_ONLY = ("videos", "models")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PodTemplate:
+    """A pod template inside a custom resource."""
+
+    field: str
+    template: Mapping[str, Any]
+
+    @property
+    def spec(self) -> Mapping[str, Any]:
+        spec: Mapping[str, Any] = self.template["spec"]
+        return spec
+
+    @property
+    def containers(self) -> list[Mapping[str, Any]]:
+        """Of the pod's whole life; KubeRay takes the first for Ray."""
+        return list(self.spec.get("containers", ()))
+
+    def as_pod(self) -> dict[str, Any]:
+        """A pod made of it, as Kubernetes will see it."""
+        return {"apiVersion": "v1", "kind": "Pod", "metadata": self.template.get("metadata", {}), "spec": self.spec}
+
+
+def pod_templates(resource: Mapping[str, Any]) -> list[PodTemplate]:
+    """Of a RayJob or RayCluster: its head, its groups, its submitter."""
+    spec, prefix = resource["spec"], "spec"
+    found = []
+    if resource["kind"] == "RayJob":
+        if "submitterPodTemplate" in spec:
+            found.append(PodTemplate(field="spec.submitterPodTemplate", template=spec["submitterPodTemplate"]))
+        spec, prefix = spec.get("rayClusterSpec"), "spec.rayClusterSpec"
+    if spec is not None:
+        head = PodTemplate(field=f"{prefix}.headGroupSpec.template", template=spec["headGroupSpec"]["template"])
+        groups = enumerate(spec.get("workerGroupSpecs", ()))
+        found += [
+            head,
+            *(PodTemplate(field=f"{prefix}.workerGroupSpecs.{at}.template", template=g["template"]) for at, g in groups),
+        ]
+    return found
+
+
+def quantity(text: str | int | float) -> float:
+    """`500m`, `24Gi` or `8` as a number.
+
+    Raises:
+        ValueError: it isn't a quantity.
+    """
+    match = re.fullmatch(r"([0-9.]+)([A-Za-z]*)", str(text))
+    if match is None or match[2] not in _SUFFIX:
+        raise ValueError(f"{text!r} isn't a quantity")
+    return float(match[1]) * _SUFFIX[match[2]]
+
+
+def resources_of(container: Mapping[str, Any], name: str) -> float:
+    """What Ray will offer of it: the container's limit, else its request."""
+    resources = container.get("resources", {})
+    return quantity(resources.get("limits", {}).get(name) or resources.get("requests", {}).get(name) or 0)
+
+
+def pod_problems(pod: PodTemplate, present: Mapping[str, set[str]]) -> Found:
+    """`present`: kind to the names of the objects that the manifest brings."""
+    volumes = {volume["name"]: volume for volume in pod.spec.get("volumes", ())}
+    for container in [*pod.spec.get("initContainers", ()), *pod.containers]:
+        where = f"{pod.field} container {container['name']}"
+        yield from ((where, what) for what in _mounts(container, set(volumes)))
+        yield from ((where, what) for what in hardening_gaps(container.get("securityContext", {})))
+        yield from ((where, what) for what in _quantities(container))
+    if not pod.spec.get("securityContext", {}).get("runAsNonRoot"):
+        yield pod.field, "runs as root: securityContext.runAsNonRoot must be true"
+    for container in pod.containers:
+        for mount in container.get("volumeMounts", ()):
+            if mount["name"] in _READ_ONLY and not mount.get("readOnly"):
+                yield pod.field, f"{mount['name']} is mounted writable: a run only reads it"
+    yield from ((pod.field, what) for what in _absent(pod, list(volumes.values()), present))
+    memory = sum(resources_of(container, "memory") for container in pod.containers)
+    in_memory = [v["emptyDir"] for v in volumes.values() if v.get("emptyDir", {}).get("medium") == "Memory"]
+    if any("sizeLimit" not in volume for volume in in_memory):
+        yield pod.field, "a volume in memory has no sizeLimit"
+    elif sum(quantity(volume["sizeLimit"]) for volume in in_memory) > memory:
+        yield pod.field, f"volumes in memory are larger than the pod's {memory / 2**30:g} GiB, which they count as"
+
+
+def _mounts(container: Mapping[str, Any], volumes: set[str]) -> Iterator[str]:
+    paths = [mount["mountPath"] for mount in container.get("volumeMounts", ())]
+    for mount in container.get("volumeMounts", ()):
+        if mount["name"] not in volumes:
+            yield f"mounts {mount['name']}, which is no volume of the pod"
+    if len(paths) != len(set(paths)):
+        yield "mounts two volumes at one path"
+    if not {"/tmp", "/home/museg"} <= set(paths):
+        yield "has no writable /tmp and /home/museg, which a read-only root file system needs"
+
+
+def hardening_gaps(security: Mapping[str, Any]) -> Iterator[str]:
+    """What Kubernetes' `restricted` level asks of a container, and a root file system that can't be written."""
+    if security.get("allowPrivilegeEscalation") is not False:
+        yield "securityContext.allowPrivilegeEscalation must be false"
+    if security.get("readOnlyRootFilesystem") is not True:
+        yield "securityContext.readOnlyRootFilesystem must be true"
+    if security.get("capabilities", {}).get("drop") != ["ALL"] or "add" in security.get("capabilities", {}):
+        yield "securityContext.capabilities must drop ALL and add none"
+    if security.get("privileged"):
+        yield "securityContext.privileged must not be true"
+
+
+def _quantities(container: Mapping[str, Any]) -> Iterator[str]:
+    requests, limits = (container.get("resources", {}).get(part, {}) for part in ("requests", "limits"))
+    for name, value in [*requests.items(), *limits.items()]:
+        try:
+            quantity(value)
+        except ValueError as error:
+            yield f"resources: {name}: {error}"
+            return
+    for name in requests.keys() & limits.keys():
+        if quantity(requests[name]) > quantity(limits[name]):
+            yield f"resources: the request for {name} ({requests[name]}) is above its limit ({limits[name]})"
+    if "nvidia.com/gpu" in requests and limits.get("nvidia.com/gpu") != requests["nvidia.com/gpu"]:
+        yield "resources: nvidia.com/gpu must be a limit, equal to the request"
+    if "memory" not in limits:
+        yield "resources: memory has no limit, which Ray takes the node's memory from"
+
+
+def _absent(pod: PodTemplate, volumes: Sequence[Mapping[str, Any]], present: Mapping[str, set[str]]) -> Iterator[str]:
+    wanted = [("ServiceAccount", pod.spec.get("serviceAccountName"))]
+    for volume in volumes:
+        wanted.append(("ConfigMap", volume.get("configMap", {}).get("name")))
+        wanted.append(("PersistentVolumeClaim", volume.get("persistentVolumeClaim", {}).get("claimName")))
+    for kind, name in wanted:
+        if name is not None and name not in present.get(kind, set()):
+            yield f"needs the {kind} {name}, which the manifest doesn't bring"
