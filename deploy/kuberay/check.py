@@ -16,12 +16,20 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import kubernetes_validate
 import yaml
 
 from deploy.kuberay.cluster_rules import cluster_problems
-from deploy.kuberay.custom_resources import FILES, GROUP, VERSION, Definition, read_definitions, schema_problems, with_defaults
+from deploy.kuberay.custom_resources import (
+    FILES,
+    GROUP,
+    VERSION,
+    Definition,
+    read_definitions,
+    schema_problems,
+    with_defaults,
+)
 from deploy.kuberay.job_rules import MAX_CLUSTER_NAME, MAX_JOB_NAME, job_problems, name_problems
+from deploy.kuberay.kubernetes_objects import object_problems
 from deploy.kuberay.pods import hardening_gaps, pod_problems, pod_templates
 from deploy.kuberay.problem import Problem
 from deploy.kuberay.run_rules import read_run, run_problems
@@ -29,7 +37,6 @@ from museg.errors import UserError
 
 Manifest = dict[str, Any]
 HERE = Path(__file__).parent
-KUBERNETES = "1.37"
 RUN = ("museg-run", "run.yaml")
 _UNDEFINED = ("monitoring.coreos.com/v1",)
 """API versions of other operators, whose definitions aren't at hand: only that their fields are spelt as in use here."""
@@ -47,9 +54,13 @@ def build(folder: Path) -> list[Manifest]:
         UserError: kubectl is missing or refuses it.
     """
     try:
-        done = subprocess.run(["kubectl", "kustomize", str(folder)], capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(
+            ["kubectl", "kustomize", str(folder)], capture_output=True, text=True, timeout=60, check=False
+        )
     except FileNotFoundError as error:
-        raise UserError("kubectl isn't installed: it builds the manifests (Debian: apt install kubernetes-client)") from error
+        raise UserError(
+            "kubectl isn't installed: it builds the manifests (Debian: apt install kubernetes-client)"
+        ) from error
     if done.returncode != 0:
         raise UserError(f"kubectl kustomize {folder}: {' '.join(done.stderr.split())[:400]}")
     return list(yaml.load_all(done.stdout, Loader=yaml.CSafeLoader))
@@ -67,17 +78,8 @@ def check(manifests: Sequence[Manifest], definitions: dict[str, Definition]) -> 
         elif manifest["apiVersion"] == f"{GROUP}/{VERSION}" and manifest["kind"] in FILES:
             found += _ray_problems(manifest, manifests, definitions[manifest["kind"]], present)
         else:
-            found += _kubernetes_problems(manifest, f"{manifest['kind']}/{manifest['metadata']['name']}")
+            found += object_problems(manifest, f"{manifest['kind']}/{manifest['metadata']['name']}")
     return found
-
-
-def _kubernetes_problems(manifest: Manifest, where: str) -> Iterator[Problem]:
-    try:
-        kubernetes_validate.validate(manifest, KUBERNETES, strict=True)
-    except kubernetes_validate.ValidationError as error:
-        yield Problem(where=f"{where} {error.path}", what=str(error.message)[:300])
-    except kubernetes_validate.SchemaNotFoundError:
-        yield Problem(where=where, what=f"Kubernetes {KUBERNETES} has no {manifest['kind']} in {manifest['apiVersion']}")
 
 
 def _ray_problems(
@@ -97,11 +99,11 @@ def _ray_problems(
         if options := stored["spec"].get("autoscalerOptions"):
             gaps = hardening_gaps(options.get("securityContext", {}))
             found += [("spec.autoscalerOptions", what) for what in gaps]
-    problems = []
+    problems: list[Problem] = []
     for pod in pod_templates(stored):
-        problems += _kubernetes_problems(pod.as_pod(), f"{where} {pod.field}")
+        problems += object_problems(pod.as_pod(), f"{where} {pod.field}")
         found += pod_problems(pod, present)
-    if not problems:
+    if not (problems or found):  # what the run needs is looked for in a sound cluster
         found += _of_the_run(stored, manifests)
     return [*problems, *(Problem(where=f"{where} {field}", what=what) for field, what in found)]
 
@@ -140,7 +142,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         definitions = read_definitions(args.definitions)
         found = {folder: check(build(folder), definitions) for folder in args.folders or shipped()}
     except FileNotFoundError as error:
-        print(f"check: {error.filename} is missing: --definitions names the folder of KubeRay's definitions", file=sys.stderr)
+        print(
+            f"check: {error.filename} is missing: --definitions names the folder of KubeRay's definitions",
+            file=sys.stderr,
+        )
         return 2
     except UserError as error:
         print(f"check: {error}", file=sys.stderr)

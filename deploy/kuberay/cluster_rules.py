@@ -155,7 +155,10 @@ def _fault_tolerance(spec: Mapping[str, Any], annotations: Mapping[str, str]) ->
         if params.get("redis-password") or {"REDIS_PASSWORD", "RAY_REDIS_ADDRESS"} & set(environment):
             yield "headGroupSpec", "Redis is configured beside gcsFaultToleranceOptions"
         if options.get("backend") == "rocksdb":
-            yield "gcsFaultToleranceOptions.backend", "'rocksdb' requires the GCSFaultToleranceEmbeddedStorage feature gate"
+            yield (
+                "gcsFaultToleranceOptions.backend",
+                "'rocksdb' requires the GCSFaultToleranceEmbeddedStorage feature gate",
+            )
         elif options.get("storage") is not None:
             yield "gcsFaultToleranceOptions.storage", "applies to the 'rocksdb' backend only"
     if params.get("redis-username") or "REDIS_USERNAME" in environment:

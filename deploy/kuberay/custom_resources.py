@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,7 @@ def read_definitions(folder: Path) -> dict[str, Definition]:
     return {kind: _read(folder / name) for kind, name in FILES.items()}
 
 
+@functools.cache
 def _read(path: Path) -> Definition:
     versions = yaml.load(path.read_text(), Loader=yaml.CSafeLoader)["spec"]["versions"]
     openapi = next(version["schema"]["openAPIV3Schema"] for version in versions if version["name"] == VERSION)
@@ -43,7 +45,9 @@ def _read(path: Path) -> Definition:
 
 def _strict(openapi: dict[str, Any]) -> dict[str, Any]:
     """The same as JSON Schema, where what a definition doesn't name is an error instead of being pruned."""
-    schema = {key: openapi[key] for key in ("type", "enum", "pattern", "required", "minimum", "maximum") if key in openapi}
+    schema: dict[str, Any] = {
+        key: openapi[key] for key in ("type", "enum", "pattern", "required", "minimum", "maximum") if key in openapi
+    }
     if openapi.get("x-kubernetes-int-or-string"):
         schema["type"] = ["integer", "string"]
     if openapi.get("nullable"):

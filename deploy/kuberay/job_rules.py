@@ -6,6 +6,7 @@ Restated from ValidateRayJobMetadata and ValidateRayJobSpec, ray-operator/contro
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -139,6 +140,9 @@ def _rules(rules: list[dict[str, Any]], spec: Mapping[str, Any]) -> Found:
         of_state[policy] = condition.get("ttlSeconds", 0)
     for state, of_state in ttls_s.items():
         waits = [(of_state[policy], policy) for policy in _ORDER if policy in of_state]
-        for (earlier_s, earlier), (later_s, later) in zip(waits, waits[1:], strict=False):
+        for (earlier_s, earlier), (later_s, later) in itertools.pairwise(waits):
             if later_s < earlier_s:
-                yield "spec.deletionStrategy", f"for {state}: {later} ({later_s} s) must not come before {earlier} ({earlier_s} s)"
+                yield (
+                    "spec.deletionStrategy",
+                    f"for {state}: {later} ({later_s} s) must not come before {earlier} ({earlier_s} s)",
+                )

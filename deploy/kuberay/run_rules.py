@@ -1,7 +1,9 @@
-"""Whether the run fits its cluster: its configuration is valid, each role finds its nodes, and a stop has the time it needs."""
+"""Whether the run fits its cluster: a valid configuration, nodes for each role, and the time that a stop needs."""
 
 from __future__ import annotations
 
+import functools
+import itertools
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -48,6 +50,7 @@ def demands(config: Config) -> list[Demand]:
     ]
 
 
+@functools.lru_cache(maxsize=64)
 def read_run(text: str) -> Config:
     """The configuration in a manifest's ConfigMap.
 
@@ -125,7 +128,7 @@ def _stopping(spec: Mapping[str, Any], job: Mapping[str, Any] | None, config: Co
 
 
 def _not_ascending(steps: list[tuple[str, float]]) -> Iterator[str]:
-    for (shorter, first_s), (longer, then_s) in zip(steps, steps[1:], strict=False):
+    for (shorter, first_s), (longer, then_s) in itertools.pairwise(steps):
         if first_s >= then_s:
             yield f"{shorter} ({first_s:g} s) must be below {longer} ({then_s:g} s)"
 
