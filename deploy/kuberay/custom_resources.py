@@ -1,4 +1,4 @@
-"""RayJob and RayCluster against their definitions: schema with defaults filled in, unknown fields refused, CEL rules."""
+"""RayJob and RayCluster against their definitions: defaults filled in, unknown fields refused, CEL rules evaluated."""
 
 from __future__ import annotations
 
