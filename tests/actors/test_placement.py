@@ -18,8 +18,7 @@ from actors.workers import learner_placement
 from museg.config.schema import Config
 from tests.actors.material import run_config
 
-LABEL = "museg.io/role"
-GENERATION, LEARNER = {LABEL: "generation"}, {LABEL: "learner"}
+GENERATION, LEARNER = {"museg.io/generation": "host"}, {"museg.io/learner": "host"}
 
 
 @ray.remote
@@ -30,12 +29,12 @@ class Inhabitant:
 
 @pytest.fixture(scope="module")
 def node_of_role() -> Iterator[dict[str, str]]:
-    """The label's value to the node that has it."""
+    """Label to the node that has it."""
     head = {"num_cpus": 4, "labels": GENERATION, "include_dashboard": False}
     cluster = Cluster(initialize_head=True, head_node_args=head)
     cluster.add_node(num_cpus=4, labels=LEARNER)
     ray.init(address=cluster.address, log_to_driver=False, configure_logging=False)
-    yield {node["Labels"][LABEL]: node["NodeID"] for node in ray.nodes()}
+    yield {label: node["NodeID"] for node in ray.nodes() for label in node["Labels"] if label.startswith("museg.io/")}
     ray.shutdown()
     cluster.shutdown()
 
@@ -59,11 +58,15 @@ def node_of(options: ActorOptions, *, within_s: float = 60) -> str:
 @pytest.mark.slow
 def test_each_role_lives_on_the_nodes_with_its_labels(node_of_role: dict[str, str], config: Config) -> None:
     generators = {node_of(generation_options(config, rank, "labelled")) for rank in range(2)}
-    assert generators == {node_of_role["generation"]}
-    assert {node_of(reward_options(config, rank, "labelled")) for rank in range(2)} == {node_of_role["learner"]}
+    assert generators == {node_of_role["museg.io/generation"]}
+    assert {node_of(reward_options(config, rank, "labelled")) for rank in range(2)} == {
+        node_of_role["museg.io/learner"]
+    }
     with learner_placement(config) as placement:
         ray.get(placement.ready(), timeout=60)
-        assert set(placement_group_table(placement)["bundles_to_node_id"].values()) == {node_of_role["learner"]}
+        assert set(placement_group_table(placement)["bundles_to_node_id"].values()) == {
+            node_of_role["museg.io/learner"]
+        }
 
 
 @pytest.mark.slow
@@ -79,6 +82,6 @@ def test_without_labels_any_node_serves(node_of_role: dict[str, str], config: Co
 
 @pytest.mark.slow
 def test_a_role_waits_for_nodes_with_its_labels(node_of_role: dict[str, str], config: Config) -> None:
-    config.reward.node_labels = {LABEL: "nowhere"}
+    config.reward.node_labels = {"museg.io/generation": "guest"}
     with pytest.raises(GetTimeoutError):
         node_of(reward_options(config, 0, "waiting"), within_s=2)

@@ -28,7 +28,7 @@ class GenerationConfig:
     cpus: float = 1.0
     """CPUs that Ray reserves for one worker."""
     node_labels: dict[str, str] = field(default_factory=dict)
-    """Ray labels of the nodes that workers may run on, such as {museg.io/role: generation}; none: any node."""
+    """Ray labels of the nodes that workers may run on, such as {museg.io/generation: host}; none: any node."""
     enforce_eager: bool = False
     """Skip graph compilation (always so on CPU)."""
     timeout_s: float = 1800.0

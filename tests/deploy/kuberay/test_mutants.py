@@ -114,7 +114,7 @@ OPERATOR = [
     job(f"{CLUSTER} networkPolicy", {"mode": "DenyAll"}, "RayClusterNetworkPolicy feature gate"),
     job(f"{HEAD} resources", {"CPU": "0"}, "both rayStartParams and resources"),
     job(f"{HEAD} rayStartParams labels", "a=b", "use the group's labels field"),
-    job(f"{GROUP} labels museg.io/role", "not a label", "invalid label value"),
+    job(f"{GROUP} labels museg.io/generation", "not a label", "invalid label value"),
     job(f"{GROUP} minReplicas", 3, "minReplicas 3 is greater than maxReplicas 2"),
     job(f"{GROUP} idleTimeoutSeconds", 60, "autoscaler v2 is not enabled"),
     job(f"{GROUP} priority", 5, "autoscaler v2 is not enabled"),
@@ -156,7 +156,7 @@ PODS = [
 ]
 RUN = [
     job(f"{HEAD} rayStartParams num-cpus", "8", "actors would land beside the driver"),
-    job(f"{GROUP} labels museg.io/role", "sampler", "must lead to one group"),
+    job(f"{GROUP} labels museg.io/generation", "sampler", "must lead to one group"),
     job(f"{GROUP} maxReplicas", 1, "minReplicas 2 is greater"),
     job(
         f"{CLUSTER} workerGroupSpecs 1 template spec containers 0 resources limits",
@@ -193,7 +193,7 @@ def test_the_check_finds_what_is_broken(built: Built, definitions: dict[str, Def
 @pytest.mark.parametrize(
     ("line", "found"),
     [
-        ("learner: {ranks: 4, node_labels: {museg.io/role: learner}}", "run.yaml: "),  # no run.name
+        ("learner: {ranks: 4, node_labels: {museg.io/learner: host}}", "run.yaml: "),  # no run.name
         ("run: {name: x", "isn't YAML"),
         ("learner: {rank: 4}", "unknown key 'learner.rank'"),
     ],
