@@ -39,7 +39,7 @@ Manifest = dict[str, Any]
 HERE = Path(__file__).parent
 RUN = ("museg-run", "run.yaml")
 _UNDEFINED = ("monitoring.coreos.com/v1",)
-"""API versions of other operators, whose definitions aren't at hand: their fields are compared with those in use here."""
+"""API versions of other operators, whose definitions aren't at hand: fields beyond those in use are refused."""
 
 
 def shipped() -> list[Path]:

@@ -37,8 +37,8 @@ HEADER = """\
 """
 
 HASHES_HEADER = """\
-# {stack}.txt with the SHA-256 of each file (Python 3.11, Linux on x86_64), CPU torch left out. docker/Dockerfile installs
-# it with --require-hashes. Made by pin.py; don't edit.
+# {stack}.txt with the SHA-256 of each file (Python 3.11, Linux on x86_64), CPU torch left out. docker/Dockerfile
+# installs it with --require-hashes. Made by pin.py; don't edit.
 """
 
 
