@@ -55,6 +55,19 @@ def test_the_core_image_has_what_the_project_itself_requires() -> None:
     assert set(listed[1].split("|")) == set(required(project_dependencies()))
 
 
+def test_the_command_line_imports_nothing_else() -> None:
+    code = "import sys, museg.cli.main; print(*{name.partition('.')[0] for name in sys.modules})"
+    before, after = (
+        subprocess.run([sys.executable, "-c", text], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+        for text in (code.replace("museg.cli.main", "os"), code)
+    )
+    distributions = metadata.packages_distributions()
+    imported = {
+        canonicalize_name(d) for name in {*after.split()} - {*before.split()} for d in distributions.get(name, [])
+    }
+    assert imported <= {"museg", *required(project_dependencies())}
+
+
 def project_dependencies() -> list[str]:
     dependencies: list[str] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
     return dependencies
