@@ -19,6 +19,8 @@ class PodTemplate:
 
     field: str
     template: Mapping[str, Any]
+    start_params: Mapping[str, str] | None
+    """Of `ray start`; None: no Ray node lives in it."""
 
     @property
     def spec(self) -> Mapping[str, Any]:
@@ -41,17 +43,19 @@ def pod_templates(resource: Mapping[str, Any]) -> list[PodTemplate]:
     found = []
     if resource["kind"] == "RayJob":
         if "submitterPodTemplate" in spec:
-            found.append(PodTemplate(field="spec.submitterPodTemplate", template=spec["submitterPodTemplate"]))
+            submitter = spec["submitterPodTemplate"]
+            found.append(PodTemplate(field="spec.submitterPodTemplate", template=submitter, start_params=None))
         spec, prefix = spec.get("rayClusterSpec"), "spec.rayClusterSpec"
     if spec is not None:
-        head = PodTemplate(field=f"{prefix}.headGroupSpec.template", template=spec["headGroupSpec"]["template"])
         groups = enumerate(spec.get("workerGroupSpecs", ()))
+        nodes = [("headGroupSpec", spec["headGroupSpec"]), *((f"workerGroupSpecs.{at}", group) for at, group in groups)]
         found += [
-            head,
-            *(
-                PodTemplate(field=f"{prefix}.workerGroupSpecs.{at}.template", template=g["template"])
-                for at, g in groups
-            ),
+            PodTemplate(
+                field=f"{prefix}.{name}.template",
+                template=node["template"],
+                start_params=node.get("rayStartParams", {}),
+            )
+            for name, node in nodes
         ]
     return found
 
@@ -83,12 +87,26 @@ def pod_problems(pod: PodTemplate, present: Mapping[str, set[str]]) -> Found:
             if mount["name"] in _READ_ONLY and not mount.get("readOnly"):
                 yield pod.field, f"{mount['name']} is mounted writable: a run only reads it"
     yield from ((pod.field, what) for what in _absent(pod, list(volumes.values()), present))
+    yield from ((pod.field, what) for what in _shared_memory(pod))
+
+
+def _shared_memory(pod: PodTemplate) -> Iterator[str]:
     memory = sum(resources_of(container, "memory") for container in pod.containers)
-    in_memory = [v["emptyDir"] for v in volumes.values() if v.get("emptyDir", {}).get("medium") == "Memory"]
-    if any("sizeLimit" not in volume for volume in in_memory):
-        yield pod.field, "a volume in memory has no sizeLimit"
-    elif sum(quantity(volume["sizeLimit"]) for volume in in_memory) > memory:
-        yield pod.field, f"volumes in memory are larger than the pod's {memory / 2**30:g} GiB, which they count as"
+    volumes = [v["emptyDir"] for v in pod.spec.get("volumes", ()) if v.get("emptyDir", {}).get("medium") == "Memory"]
+    if any("sizeLimit" not in volume for volume in volumes):
+        yield "a volume in memory has no sizeLimit"
+        return
+    shared = sum(quantity(volume["sizeLimit"]) for volume in volumes)
+    if shared > memory:
+        yield f"volumes in memory are larger than the pod's {memory / 2**30:g} GiB, which they count as"
+    if pod.start_params is not None and (store := _object_store(pod.start_params, memory, shared)) > shared:
+        yield f"Ray's object store ({store / 2**30:.1f} GiB) doesn't fit into /dev/shm and would lie on disk"
+
+
+def _object_store(start_params: Mapping[str, str], memory: float, shared: float) -> float:
+    """Bytes, as `ray start` decides (resolve_object_store_memory in ray/_private/utils.py)."""
+    given = start_params.get("object-store-memory")
+    return float(given) if given else min(0.3 * memory, 200e9, max(1e10, 0.95 * shared))
 
 
 def _mounts(container: Mapping[str, Any], volumes: set[str]) -> Iterator[str]:

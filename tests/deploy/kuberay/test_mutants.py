@@ -148,6 +148,9 @@ PODS = [
     job(f"{RAY} resources limits memory", "48GiB", "does not match"),
     job(f"{RAY} resources requests nvidia.com/gpu", "2", "the request for nvidia.com/gpu"),
     job(f"{GROUP} template spec volumes 5 emptyDir sizeLimit", "64Gi", "volumes in memory are larger"),
+    job(f"{HEAD_POD} volumes 7 emptyDir sizeLimit", "4Gi", "object store .* doesn't fit into /dev/shm"),
+    job(f"{CLUSTER} workerGroupSpecs 1 rayStartParams object-store-memory", "200000000000", "186.3 GiB. doesn't fit"),
+    job(f"{GROUP} template spec volumes 5 emptyDir", {"medium": "Memory"}, "has no sizeLimit"),
     cluster("spec autoscalerOptions securityContext", {}, "autoscalerOptions: securityContext"),
     Mutant(
         folder="overlays/multi-node", kind="PodMonitor", field=f"{MONITOR} port", value="driver", found="no pod has"
