@@ -5,7 +5,7 @@ STACK ?=
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: bench chaos help setup quickstart test lint types clean
+.PHONY: bench chaos help manifests setup quickstart test lint types clean
 
 help: ## What can be made
 	@grep -hE '^[a-z-]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -36,6 +36,9 @@ lint: setup ## Style and likely mistakes
 
 types: setup ## Type check
 	@$(PYTHON) -m mypy
+
+manifests: setup ## Check deploy/kuberay without a cluster (DEFINITIONS=folder of KubeRay's ray.io_*.yaml)
+	@$(PYTHON) -m deploy.kuberay.check --definitions $(or $(DEFINITIONS),.)
 
 clean: ## Remove .venv, caches and build leftovers (runs/ stays)
 	rm -rf .venv cache build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -12,4 +12,6 @@ class ActorOptions(TypedDict):
     """`museg/<run>/<kind>-<rank>`, so that Ray's dashboard and `ray list actors` read well."""
     num_cpus: float
     num_gpus: float
+    label_selector: dict[str, str]
+    """Labels of the nodes that it may run on; none: any node, or what its placement group says."""
     runtime_env: dict[str, dict[str, str]]

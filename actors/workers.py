@@ -11,7 +11,6 @@ from ray.actor import ActorHandle
 from ray.util.placement_group import PlacementGroup, placement_group, remove_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
-from actors.actor_options import ActorOptions
 from actors.cluster import has_gpus, reserved_and_offered, within
 from actors.faults.budget import RestartBudget
 from actors.faults.seat import Seat
@@ -23,6 +22,7 @@ from actors.learner.worker import LearnerWorker
 from actors.learning.gang import LearnerGang
 from actors.occupation import Occupation
 from actors.phase_start import PhaseStart
+from actors.reward.placement import reward_options
 from actors.reward.pool import RewardPool
 from actors.reward.worker import SCORING, RewardWorker
 from actors.rollout.video_source import Embed, VideoSource
@@ -71,7 +71,13 @@ class Workers(InferenceWorkers):
 def learner_placement(config: Config) -> Iterator[PlacementGroup]:
     """One bundle a learner rank, packed as closely as the cluster allows."""
     bundle = {"CPU": config.learner.cpus} | ({"GPU": 1.0} if has_gpus() else {})
-    group = placement_group([bundle] * config.learner.ranks, strategy="PACK", name=f"museg/{config.run.name}/learner")
+    ranks = config.learner.ranks
+    group = placement_group(
+        [bundle] * ranks,
+        strategy="PACK",
+        name=f"museg/{config.run.name}/learner",
+        bundle_label_selector=[config.learner.node_labels] * ranks,
+    )
     try:
         yield group
     finally:
@@ -197,12 +203,7 @@ def _generator_seat(config: Config, rank: int, budget: RestartBudget) -> Seat:
 
 
 def _reward_seat(config: Config, rank: int, budget: RestartBudget) -> Seat:
-    options = ActorOptions(
-        name=f"museg/{config.run.name}/reward-{rank}",
-        num_cpus=config.reward.cpus,
-        num_gpus=0.0,
-        runtime_env={"env_vars": {"OMP_NUM_THREADS": "1"}},
-    )
+    options = reward_options(config, rank, config.run.name)
 
     def start() -> ActorHandle:
         worker = as_actor(RewardWorker, SCORING)

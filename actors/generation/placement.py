@@ -37,5 +37,6 @@ def generation_options(config: Config, rank: int, run: str) -> ActorOptions:
         name=f"museg/{run}/generation-{rank}",
         num_cpus=config.generation.cpus,
         num_gpus=float(config.generation.tensor_parallel_size) if has_gpus() else 0.0,
+        label_selector=config.generation.node_labels,
         runtime_env={"env_vars": generation_env(config)},
     )

@@ -28,5 +28,6 @@ def learner_options(config: Config, rank: int, run: str) -> ActorOptions:
         name=f"museg/{run}/learner-{rank}",
         num_cpus=config.learner.cpus,
         num_gpus=1.0 if has_gpus() else 0.0,
+        label_selector={},
         runtime_env={"env_vars": learner_env(config)},
     )

@@ -40,6 +40,14 @@ def test_every_line_pins_one_exact_version_in_order_and_once(stack: str) -> None
 
 
 @pytest.mark.parametrize("stack", ["cpu", "cuda"])
+def test_the_image_installs_the_same_versions_each_by_its_hash(stack: str) -> None:
+    """All but CPU torch, which isn't in the index that the hashes are of."""
+    hashed = dict(line.split(" --hash=sha256:") for line in _lines(f"{stack}.hashes.txt"))
+    assert list(hashed) == [line for line in _lines(f"{stack}.txt") if not line.endswith("+cpu")]
+    assert [name for name, digest in hashed.items() if not re.fullmatch(r"[0-9a-f]{64}", digest)] == []
+
+
+@pytest.mark.parametrize("stack", ["cpu", "cuda"])
 def test_the_pins_satisfy_what_was_asked_of_the_resolver(stack: str) -> None:
     pins = _pins(stack)
     for line in _lines(f"{stack}.in"):

@@ -13,11 +13,12 @@ from rich.table import Table
 
 from museg.data.samples import Sample, read_samples
 from museg.evaluation.blind import best_constant_answer
-from museg.synthesis.dataset import SyntheticData, synthesize
 from museg.synthesis.settings import SplitSettings, SynthesisSettings
 
 if TYPE_CHECKING:
     from argparse import _SubParsersAction
+
+    from museg.synthesis.dataset import SyntheticData
 
 DEFAULTS = SynthesisSettings()
 
@@ -80,6 +81,8 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         DataError: settings that don't fit together, no footage, or a folder that must not be replaced.
     """
+    from museg.synthesis.dataset import synthesize
+
     data = synthesize(_settings(args), args.output, workers=args.workers, force=args.force)
     Console().print(describe(data))
     return 0

@@ -98,6 +98,8 @@ class RewardConfig:
     """When a reward function raises: end the run, or score 0 and count it."""
     cpus: float = 1.0
     """CPUs that Ray reserves for one worker."""
+    node_labels: dict[str, str] = field(default_factory=dict)
+    """Ray labels of the nodes that workers may run on; none: any node."""
     timeout_s: float = 300.0
     """Longest wait for one video or one group's scores."""
 

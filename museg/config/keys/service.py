@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from museg.config.choices import Schedule, SyncBackend
 
@@ -27,6 +27,8 @@ class GenerationConfig:
     """CPU threads of one worker's engine."""
     cpus: float = 1.0
     """CPUs that Ray reserves for one worker."""
+    node_labels: dict[str, str] = field(default_factory=dict)
+    """Ray labels of the nodes that workers may run on, such as {museg.io/generation: host}; none: any node."""
     enforce_eager: bool = False
     """Skip graph compilation (always so on CPU)."""
     timeout_s: float = 1800.0
@@ -52,6 +54,8 @@ class LearnerConfig:
     """CPU threads of one rank."""
     cpus: float = 1.0
     """CPUs that Ray reserves for one rank."""
+    node_labels: dict[str, str] = field(default_factory=dict)
+    """Ray labels of the nodes that ranks may run on; none: any node."""
     timeout_s: float = 1800.0
     """Longest wait for one step of all ranks."""
 
