@@ -6,6 +6,7 @@ import itertools
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import yaml
 from omegaconf import DictConfig, OmegaConf
@@ -17,10 +18,19 @@ from museg.runs.directory import RunDirectory
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PhaseMark:
-    """Where a phase of the run begins."""
+    """Which steps a phase of the run covers."""
 
     name: str
     first_step: int
+    last_step: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VideoPlace:
+    """Where the run's videos lie, by `data.video_root` and `data.allow_outside`; see museg/video/paths.py."""
+
+    root: Path
+    allow_outside: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +43,7 @@ class RunRecord:
     error: str | None
     """Why it failed."""
     config_yaml: str
+    videos: VideoPlace
     num_planned_steps: int | None
     phases: tuple[PhaseMark, ...]
     """The planned phases, in order; none in a run without phases."""
@@ -47,6 +58,11 @@ class RunRecord:
     restarts: int | None
     videos_skipped: Mapping[str, str] | None
     """Video → why it was skipped."""
+
+    @property
+    def is_supervised(self) -> bool:
+        """Whether it learned from demonstrations, and sampled nothing."""
+        return any("sft/loss" in row for row in self.metrics)
 
     @property
     def num_steps(self) -> int:
@@ -81,6 +97,10 @@ def read_record(run: RunDirectory) -> RunRecord:
         status=str(summary.get("status", "running")),
         error=None if error is None else str(error),
         config_yaml=config_yaml,
+        videos=VideoPlace(
+            root=Path(str(OmegaConf.select(config, "data.video_root") or ".")),
+            allow_outside=OmegaConf.select(config, "data.allow_outside") is True,
+        ),
         num_planned_steps=_planned_steps(config),
         phases=_phase_marks(config),
         metrics=metrics,
@@ -131,8 +151,11 @@ def _planned_steps(config: DictConfig) -> int | None:
 
 def _phase_marks(config: DictConfig) -> tuple[PhaseMark, ...]:
     phases = [(str(phase.name), int(phase.steps)) for phase in OmegaConf.select(config, "phases") or ()]
-    first_steps = itertools.accumulate((steps for _, steps in phases), initial=1)
-    return tuple(PhaseMark(name=name, first_step=first) for (name, _), first in zip(phases, first_steps, strict=False))
+    last_steps = itertools.accumulate(steps for _, steps in phases)
+    return tuple(
+        PhaseMark(name=name, first_step=last - steps + 1, last_step=last)
+        for (name, steps), last in zip(phases, last_steps, strict=True)
+    )
 
 
 def _numbers(row: object) -> dict[str, float]:
