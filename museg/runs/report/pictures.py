@@ -22,8 +22,8 @@ from museg.video.pixel_budget import PATCH, FrameBudget
 
 NUM_FRAMES = 8
 """Shown of a video; twice as many are decoded, so that one lies near the middle of each eighth."""
-_MAX_PIXELS = 128 * 96
-_JPEG_QUALITY = 68
+_MAX_PIXELS = 160 * 120
+_JPEG_QUALITY = 62
 _TIMEOUT_S = 5.0
 """Of one video: pictures aren't worth waiting for."""
 _BUDGET = FrameBudget(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 import threading
 from functools import partial
 from http import HTTPStatus
@@ -17,6 +18,7 @@ from museg.runs.report.record import read_record
 from museg.runs.report.rendering import render_live_page, render_overview
 
 _REQUEST_TIMEOUT_S = 30.0
+_NUMBERED = re.compile(r"/(?:step|video)/([0-9]{1,9})")
 
 
 class LiveReport:
@@ -64,26 +66,26 @@ def serve_report(run: RunDirectory, *, host: str, port: int) -> ThreadingHTTPSer
         UserError: the address can't be bound.
     """
     filmstrips = Filmstrips(read_record(run).videos)
-    report = LiveReport(run, filmstrips)
     try:
-        server = _Server((host, port), partial(_Handler, report))
+        return _Server((host, port), LiveReport(run, filmstrips), filmstrips)
     except OSError as error:
         raise UserError(
             f"the report can't be served on {host}:{port} ({error.strerror or error}): --port picks another, 0 a free one"
         ) from error
-    server.filmstrips = filmstrips
-    return server
 
 
 class _Server(ThreadingHTTPServer):
     """Ends the decoding of pictures with it."""
 
     daemon_threads = True
-    filmstrips: Filmstrips
+
+    def __init__(self, address: tuple[str, int], report: LiveReport, filmstrips: Filmstrips) -> None:
+        self._filmstrips = filmstrips
+        super().__init__(address, partial(_Handler, report))
 
     def server_close(self) -> None:
         super().server_close()
-        self.filmstrips.close()
+        self._filmstrips.close()
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -99,24 +101,24 @@ class _Handler(BaseHTTPRequestHandler):
         if not self._is_for_us():
             self.send_error(HTTPStatus.FORBIDDEN, "not the name of this server")
             return
-        place, _, number = self.path.partition("?")[0].lstrip("/").partition("/")
+        path = self.path.partition("?")[0]
         try:
-            self._answer(place, int(number) if number.isascii() and number.isdigit() else -1)
+            self._answer(path, int(asked[1]) if (asked := _NUMBERED.fullmatch(path)) else -1)
         except DataError as error:
             self._send(str(error).encode(), "text/plain; charset=utf-8", status=HTTPStatus.INTERNAL_SERVER_ERROR)
 
-    def _answer(self, place: str, number: int) -> None:
-        if place == "":
+    def _answer(self, path: str, number: int) -> None:
+        if path == "/":
             self._send(self._report.page(), "text/html; charset=utf-8")
-        elif place == "state":
+        elif path == "/state":
             tag, state = self._report.state()
             if self.headers.get("If-None-Match") == tag:
                 self._send(b"", "application/json", status=HTTPStatus.NOT_MODIFIED)
             else:
                 self._send(state, "application/json", gzipped=True, tag=tag)
-        elif place == "step" and (step := self._report.step(number)):
+        elif path == f"/step/{number}" and (step := self._report.step(number)):
             self._send(step, "application/json", gzipped=True)
-        elif place == "video":
+        elif path == f"/video/{number}":
             strip = self._report.strip(number)
             self._send(strip.jpeg if strip else b"", "image/jpeg", status=HTTPStatus.OK if strip else HTTPStatus.NO_CONTENT)
         else:
