@@ -23,8 +23,9 @@ class Collector:
         collector.samples[packs[-1].samples[0]]                # what the last step's first group was asked
     """
 
-    def __init__(self, run: RunDirectory) -> None:
+    def __init__(self, run: RunDirectory, *, max_completions: int = MAX_COMPLETIONS) -> None:
         self._run = run
+        self._max_completions = max_completions
         self._packs: dict[int, tuple[tuple[int, int], StepPack]] = {}
         self._numbers: dict[RecordedSample, int] = {}
         self.stride = 1
@@ -44,7 +45,7 @@ class Collector:
         recorded = self._run.rollout_steps()
         num_steps = max(len(recorded), num_planned_steps or 0)
         if recorded:
-            self.stride = math.ceil(num_steps * self._num_completions(recorded[0]) / MAX_COMPLETIONS) or 1
+            self.stride = math.ceil(num_steps * self._num_completions(recorded[0]) / self._max_completions) or 1
         steps = _spaced(recorded, self.stride)
         num_characters = MAX_CHARACTERS // max(1, math.ceil(num_steps / self.stride))
         self._packs = {step: self._pack(step, num_characters) for step in steps}

@@ -15,12 +15,14 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from museg.runs.directory import RunDirectory, write_atomically
-from museg.runs.report.collecting import Collector
+from museg.runs.report.collecting import MAX_COMPLETIONS, Collector
 from museg.runs.report.content import Content, collected, packed
 from museg.runs.report.overview import key_figures, score_table
 from museg.runs.report.pictures import Filmstrips, Strip
 from museg.runs.report.record import RunRecord, read_record
 
+MAX_COMPLETIONS_IN_HASTE = 40_000
+"""Packed in about a second."""
 MAX_PICTURE_BYTES = 3_000_000
 PICTURES_WITHIN_S = 6.0
 """Pictures that take longer are left out."""
@@ -49,19 +51,26 @@ class Block:
     base64: str
 
 
-def write_report(run: RunDirectory) -> Path:
+def write_report(run: RunDirectory, *, in_haste: bool = False) -> Path:
     """Write what `run` has on record so far into its `report.html`, whole or not at all.
+
+    In haste, as when a signal has left the run seconds to end in, no video is read and a long run's completions are
+    kept of fewer steps; `museg report` fills in the rest at any time.
 
     Raises:
         DataError: the folder isn't a run directory, or one of its files is damaged.
     """
-    content = collected(read_record(run), Collector(run))
-    with Filmstrips(content.record.videos) as filmstrips:
-        strips = filmstrips.of_some(
-            dict.fromkeys(content.telling_videos()), max_bytes=MAX_PICTURE_BYTES, within_s=PICTURES_WITHIN_S
-        )
+    collector = Collector(run, max_completions=MAX_COMPLETIONS_IN_HASTE if in_haste else MAX_COMPLETIONS)
+    content = collected(read_record(run), collector)
+    strips = {} if in_haste else _strips(content)
     write_atomically(run.report_file, render_page(content, strips))
     return run.report_file
+
+
+def _strips(content: Content) -> dict[str, Strip]:
+    with Filmstrips(content.record.videos) as filmstrips:
+        videos = dict.fromkeys(content.telling_videos())
+        return filmstrips.of_some(videos, max_bytes=MAX_PICTURE_BYTES, within_s=PICTURES_WITHIN_S)
 
 
 def render_page(content: Content, strips: Mapping[str, Strip]) -> str:

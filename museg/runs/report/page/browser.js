@@ -108,7 +108,7 @@
   function showKept({ step }) {
     const row = index.steps.find((one) => one.step === step);
     const notes = [];
-    if (index.stride > 1) notes.push(`To stay small, this page has every ${index.stride}th step's completions.`);
+    if (index.stride > 1) notes.push(`To stay small, this page has the completions of every ${index.stride}th step; \`museg report\` may write more.`);
     if (row.texts < row.samples.length) notes.push(`Of this step's ${row.samples.length} groups all rewards and segments are here, and the texts of ${row.texts}: the worst, the best, the most disputed.`);
     byId("kept").textContent = notes.join(" ");
     byId("kept").hidden = !notes.length;

@@ -9,7 +9,7 @@
   /** A number of the text that may be a time: pointing at it marks it on the axis. */
   function timeOf(text, answered, end, onTime) {
     const time = Number(text);
-    if (time > end) return document.createTextNode(text);
+    if (time > end) return make("span", { class: "beyond", text, title: `${seconds(time)}: after the video's end` });
     const isAnswered = answered.has(time);
     return make("button", {
       type: "button",

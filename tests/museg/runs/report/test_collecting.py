@@ -23,12 +23,11 @@ def test_only_steps_that_are_new_or_done_again_are_read(new_run: RunDirectory, m
 
 
 def test_of_a_run_that_is_too_long_regularly_spaced_steps_are_kept(
-    new_run: RunDirectory, make_row: MakeRow, monkeypatch: pytest.MonkeyPatch
+    new_run: RunDirectory, make_row: MakeRow
 ) -> None:
     for step in range(1, 12):
         new_run.write_rollouts(step, [make_row(step=step, index=index) for index in (0, 1)])
-    monkeypatch.setattr(collecting, "MAX_COMPLETIONS", 6)
-    collector = Collector(new_run)
+    collector = Collector(new_run, max_completions=6)
     assert [pack.step for pack in collector.collect(None)] == [1, 4, 8, 11]
     assert collector.stride == 4
 

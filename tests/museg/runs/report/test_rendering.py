@@ -4,6 +4,8 @@ import base64
 import hashlib
 import json
 import re
+import shutil
+from pathlib import Path
 
 import pytest
 
@@ -34,6 +36,14 @@ def test_the_page_holds_scores_configuration_and_every_step(finished_run: RunDir
     assert [step["step"] for step in index["steps"]] == [1, 2, 3]
     assert index["samples"]["problem"] == ["When does the cyclist pass?"]
     assert page.unpacked("step-2")["groups"][0]["y"] == [[5.0, 10.0], [5.0, 10.0]]
+
+
+def test_a_report_in_haste_reads_no_video(finished_run: RunDirectory, real_clip_paths: dict[str, Path]) -> None:
+    shutil.copy(real_clip_paths["bikes"], finished_run.path / "street.mp4")
+    finished_run.create(f"data: {{video_root: {finished_run.path}}}\n")
+    assert "video-0" in report_of(finished_run).blocks
+    hasty = Page(write_report(finished_run, in_haste=True).read_text(encoding="utf-8"))
+    assert [name for name in hasty.blocks if name.startswith(("step-", "video-"))] == ["step-1", "step-2", "step-3"]
 
 
 def test_phases_are_told_with_their_steps(finished_run: RunDirectory) -> None:
