@@ -2,6 +2,7 @@
 // A group on its video's time axis: frames, annotated segments, and below them each completion's.
 (() => {
   const { make, fixed, signed, seconds } = report.words;
+  const FRAMES = 8; // of a strip: NUM_FRAMES in museg/runs/report/pictures.py
   const MARGIN_OF_UNKNOWN = 1.25; // where the duration isn't known, the axis goes so far beyond the last annotation
   const NUM_TICKS = 5;
 
@@ -62,7 +63,6 @@
     image.src = address;
     return whole;
   }
-  const FRAMES = 8;
 
   /** Values of one completion of a group's columns. */
   function completionOf(group, place, step) {
@@ -102,7 +102,7 @@
       const to = event.key === "Home" ? 0 : event.key === "End" ? count - 1 : chosen + move;
       if ((move === undefined && !["Home", "End"].includes(event.key)) || to < 0 || to >= count) return;
       event.preventDefault();
-      onChoose(to, { focus: true });
+      onChoose(to);
     });
     return list;
   }
@@ -125,7 +125,7 @@
   }
 
   /**
-   * Shows a group: `onChoose(place)` where a completion is, `onTime(time or null)` where the pointer is on the axis.
+   * Shows a group: `onChoose(place)` where a completion is, `onTimes(times)` what the pointer is on.
    * Gives `{pointAt(time)}`.
    */
   function showBoard(board, { sample, completions, chosen, onChoose, onTimes }) {

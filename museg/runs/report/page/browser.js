@@ -7,6 +7,7 @@
   const byId = (id) => document.getElementById(id);
   let index = null;
   let found = [];
+  let highest = 1; // mean reward and deviation of a group, where the meters end
 
   /** A sample of the index by number. */
   function sampleOf(number) {
@@ -55,7 +56,7 @@
     return { step, sample: idx, draw, completion: null };
   }
 
-  function item(group, chosen, highest) {
+  function item(group, chosen) {
     const sample = sampleOf(group.number);
     const width = (value) => `${(100 * Math.min(Math.max(value, 0), highest)) / highest}%`;
     const meter = make("span", { class: "meter", "aria-hidden": "true" }, make("i", { style: { width: width(group.mean) } }));
@@ -77,9 +78,8 @@
 
   function showList(chosen) {
     const list = byId("groups");
-    const highest = Math.max(1e-9, ...index.steps.flatMap(({ means, stds }) => means.map((mean, at) => mean + stds[at])));
     const hadFocus = list.contains(document.activeElement);
-    list.replaceChildren(...found.slice(0, MAX_LISTED).map((group) => item(group, chosen, highest)));
+    list.replaceChildren(...found.slice(0, MAX_LISTED).map((group) => item(group, chosen)));
     const more = found.length > MAX_LISTED ? `, the first ${MAX_LISTED} listed` : "";
     byId("found").textContent = found.length ? `${found.length} group${found.length > 1 ? "s" : ""}${more}, by mean reward ± deviation` : "No group matches the search.";
     const current = list.querySelector("[aria-current]");
@@ -149,6 +149,8 @@
     placeOf,
     set index(value) {
       index = value;
+      highest = 1e-9;
+      for (const { means, stds } of index.steps) means.forEach((mean, at) => (highest = Math.max(highest, mean + stds[at])));
     },
     /** Shows controls and list of a place and gives the group that it names, or null. */
     show(now) {

@@ -6,7 +6,9 @@
   const POLL_MS = 3000;
   const byId = (id) => document.getElementById(id);
   let index = null;
-  let turn = 0;
+  let turn = 0; // of what is shown: a later one overtakes
+  let pending = false; // whether the chosen completion gets the focus
+  let shownView = "";
 
   function trouble(error) {
     byId("trouble").hidden = error === null;
@@ -24,8 +26,7 @@
     ];
   }
 
-  function showGroup(group, step, chosen, focus) {
-    const sample = browser.sampleOf(group.number);
+  function showGroup(group, sample, step, chosen, focus) {
     const columns = step.groups[group.at];
     const completions = columns.r.map((_, at) => report.board.completionOf(columns, at, step));
     const best = completions.reduce((one, other) => (other.reward > one.reward ? other : one));
@@ -37,17 +38,15 @@
       sample,
       completions,
       chosen: at,
-      onChoose: (completion, how) => {
+      onChoose: (completion) => {
+        pending = true;
         place.go({ ...browser.placeOf(group), completion });
-        pending = how?.focus ?? true;
       },
       onTimes: (times) => reading?.light(times),
     });
     reading = report.reading.show(byId("reading"), { completion: completions[at], end: report.board.endOf(sample), onTime: shown.pointAt });
     if (focus) board.querySelector('.completion[aria-pressed="true"]')?.focus({ preventScroll: true });
-    return sample;
   }
-  let pending = false;
 
   async function show(now) {
     const mine = ++turn;
@@ -63,7 +62,11 @@
     if (mine !== turn) return;
     const focus = pending;
     pending = false;
-    const sample = showGroup(group, step, now.completion, focus);
+    const sample = browser.sampleOf(group.number);
+    // Whoever reads isn't disturbed by a step that has come elsewhere.
+    const view = JSON.stringify([now, group, step.groups[group.at].r]);
+    if (view !== shownView) showGroup(group, sample, step, now.completion, focus);
+    shownView = view;
     await report.history.show(byId("history"), {
       index,
       sample,
