@@ -141,7 +141,7 @@
     const options = {
       width: 300,
       height: HEIGHT,
-      padding: [index.phases.length ? 18 : 8, 8, 0, 0],
+      padding: [index.phases.length ? 18 : 8, 14, 0, 0],
       legend: { show: false },
       cursor: { sync: { key: "steps" }, drag: { x: false, y: false }, points: { size: 6 } },
       scales: {

@@ -96,6 +96,7 @@
     if (state.overview !== null) byId("overview").innerHTML = state.overview;
     report.charts.show(index, pick);
     byId("viewer").hidden = !index.steps.length;
+    byId("curves-lead").hidden = !index.steps.length;
     byId("no-timelines").hidden = Boolean(index.steps.length);
     const newest = index.steps.at(-1)?.step;
     const follows = source.live && byId("follow").checked && newest !== wasLast;
