@@ -64,7 +64,11 @@ def charts_of(record: RunRecord) -> list[Chart]:
     idle = {key.removeprefix("idle/"): key for key in _keys(record, "idle/")}
     plans = [
         *LEARNING[:1],
-        _Plan(title="Reward by part", note="Means of a step's completions, also of parts that weigh nothing.", keys=rewards),
+        _Plan(
+            title="Reward by part",
+            note="Means of a step's completions, also of parts that weigh nothing.",
+            keys=rewards,
+        ),
         *LEARNING[1:],
         *SERVICE,
         _Plan(

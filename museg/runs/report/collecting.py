@@ -21,6 +21,8 @@ class Collector:
         collector = Collector(run)
         packs = collector.collect(num_planned_steps=400)       # again whenever steps may have come
         collector.samples[packs[-1].samples[0]]                # what the last step's first group was asked
+
+    A step that was done again, by a resumed run, is read again.
     """
 
     def __init__(self, run: RunDirectory, *, max_completions: int = MAX_COMPLETIONS) -> None:
@@ -54,7 +56,6 @@ class Collector:
     def _pack(self, step: int, num_characters: int) -> tuple[tuple[int, int], StepPack]:
         status = self._run.rollouts_file(step).stat()
         stamp = (status.st_mtime_ns, status.st_size)
-        # A resumed run does its last steps again.
         if step in self._packs and self._packs[step][0] == stamp:
             return self._packs[step]
         groups = read_groups(self._run, step)

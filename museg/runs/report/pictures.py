@@ -44,10 +44,12 @@ class Strip:
 
 
 class Filmstrips:
-    """Makes strips of videos in a process of its own. A video that can't be read simply has none.
+    """Makes strips of videos in a process of its own.
 
         with Filmstrips(place) as strips:
             strip = strips.of("videos/street.mp4")
+
+    A video that can't be read simply has none.
     """
 
     def __init__(self, place: VideoPlace) -> None:

@@ -70,7 +70,8 @@ def serve_report(run: RunDirectory, *, host: str, port: int) -> ThreadingHTTPSer
         return _Server((host, port), LiveReport(run, filmstrips), filmstrips)
     except OSError as error:
         raise UserError(
-            f"the report can't be served on {host}:{port} ({error.strerror or error}): --port picks another, 0 a free one"
+            f"the report can't be served on {host}:{port} ({error.strerror or error}): --port picks another, "
+            "0 a free one"
         ) from error
 
 
@@ -120,7 +121,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(step, "application/json", gzipped=True)
         elif path == f"/video/{number}":
             strip = self._report.strip(number)
-            self._send(strip.jpeg if strip else b"", "image/jpeg", status=HTTPStatus.OK if strip else HTTPStatus.NO_CONTENT)
+            status = HTTPStatus.OK if strip else HTTPStatus.NO_CONTENT
+            self._send(strip.jpeg if strip else b"", "image/jpeg", status=status)
         else:
             self.send_error(HTTPStatus.NOT_FOUND)
 

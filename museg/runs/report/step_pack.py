@@ -86,8 +86,8 @@ def _with_texts(
 def _columns(
     completions: Sequence[RecordedCompletion], parts: Sequence[str], finishes: Sequence[str], *, keeps_text: bool
 ) -> dict[str, object]:
-    """A group's completions: `r`ewards, `a`dvantages, `p`arts of the reward (a list each), `n`umber of tokens,
-    `f`inish reasons (numbers of the step's), largest logprob `g`ap, `y`: predicted start, end, start, …, and `t`exts."""
+    """A group's completions: `r`ewards, `a`dvantages, `p`arts of the reward (a list each), `n`umber of tokens, `f`inish
+    reasons (numbers of the step's), largest logprob `g`ap, `y`: predicted start, end, start, …, and `t`exts."""
     columns: dict[str, object] = {
         "r": [round(completion.reward, _DECIMALS) for completion in completions],
         "a": [round(completion.advantage, _DECIMALS) for completion in completions],
@@ -101,7 +101,8 @@ def _columns(
 
 
 def _times(completion: RecordedCompletion) -> list[float]:
-    return [round(time_s, _TIME_DECIMALS) for segment in predicted_segments(completion.completion) for time_s in segment]
+    segments = predicted_segments(completion.completion)
+    return [round(time_s, _TIME_DECIMALS) for segment in segments for time_s in segment]
 
 
 def _rounded(value: float | None) -> float | None:

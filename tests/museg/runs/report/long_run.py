@@ -17,12 +17,13 @@ phases:
   - {{name: stage_1, steps: {half}}}
   - {{name: stage_2, steps: {half}}}
 """
-WORDS = (
-    "the person opens door and then walks across room while another one is sitting at table near window she takes a cup "
-    "from shelf puts it down before turning to camera video shows first part second scene begins around where event "
-    "happens so answer must be between these moments because hand moves towards laptop closes book looks outside he "
-    "starts cooking pan stove water glass phone picture frame dog runs grass ball throws back again slowly quickly"
-).split()
+TALK = """
+the person opens door and then walks across room while another one is sitting at table near window she takes a cup
+from shelf puts it down before turning to camera video shows first part second scene begins around where event
+happens so answer must be between these moments because hand moves towards laptop closes book looks outside he
+starts cooking pan stove water glass phone picture frame dog runs grass ball throws back again slowly quickly
+"""
+WORDS = TALK.split()
 SAMPLES = 8000
 TOKENS = 120
 

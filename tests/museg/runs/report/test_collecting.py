@@ -22,9 +22,7 @@ def test_only_steps_that_are_new_or_done_again_are_read(new_run: RunDirectory, m
     assert [sample.idx for sample in collector.samples] == [4, 5]
 
 
-def test_of_a_run_that_is_too_long_regularly_spaced_steps_are_kept(
-    new_run: RunDirectory, make_row: MakeRow
-) -> None:
+def test_of_a_run_that_is_too_long_regularly_spaced_steps_are_kept(new_run: RunDirectory, make_row: MakeRow) -> None:
     for step in range(1, 12):
         new_run.write_rollouts(step, [make_row(step=step, index=index) for index in (0, 1)])
     collector = Collector(new_run, max_completions=6)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 HOSTILE = "</script><script>document.title='run'</script><img src=x onerror=\"document.title='run'\">"
-RIGHT_TO_LEFT = "a\u202egnp.exe \u0007bell \x1b[31m \u2067שלום\u2069 "
+RIGHT_TO_LEFT = "a\u202egnp.exe \u0007bell \x1b[31m \u2067\u05e9\u05dc\u05dd\u2069 "
 LONG = "x" * 30_000
 
 pytestmark = pytest.mark.timeout(120)
@@ -78,7 +78,13 @@ def report(new_run: RunDirectory, make_row: MakeRow, real_clip_paths: dict[str, 
     new_run.create(f"run: {{name: tiny}}\ngrpo: {{steps: 4}}\ndata: {{video_root: {root}}}\n{phases}\n")
     rewards = {10: (2.9, 3.0), 11: (1.0, 1.2), 12: (0.0, 3.0), 13: (2.0, 2.2)}
     for step in range(1, 5):
-        metrics = {"step": step, "reward/mean": 1.0 + step, "reward/std": 0.5, "time/learn_s": 1.0, f"reward/{HOSTILE}": 1}
+        metrics = {
+            "step": step,
+            "reward/mean": 1.0 + step,
+            "reward/std": 0.5,
+            "time/learn_s": 1.0,
+            f"reward/{HOSTILE}": 1,
+        }
         new_run.append_metrics(metrics)
         rows = []
         for idx, pair in rewards.items():
@@ -92,7 +98,9 @@ def report(new_run: RunDirectory, make_row: MakeRow, real_clip_paths: dict[str, 
                     row |= {"completion": HOSTILE + RIGHT_TO_LEFT + LONG, "rewards": {HOSTILE: 1.0}}
                 rows.append(row)
         new_run.write_rollouts(step, rows)
-    new_run.write_summary({"status": "failed", "steps": 4, "error": HOSTILE, "videos_skipped": {HOSTILE: RIGHT_TO_LEFT}})
+    new_run.write_summary(
+        {"status": "failed", "steps": 4, "error": HOSTILE, "videos_skipped": {HOSTILE: RIGHT_TO_LEFT}}
+    )
     return write_report(new_run)
 
 
@@ -228,6 +236,14 @@ def contrast(one: float, other: float) -> float:
     return (max(one, other) + 0.05) / (min(one, other) + 0.05)
 
 
+FOCUSED = """(() => {
+    const one = document.activeElement;
+    const shown = one.type === "radio" ? one.nextElementSibling : one;
+    return [one.id || one.name || one.closest("[id]").id, getComputedStyle(shown).outlineStyle];
+})()"""
+"""Where the focus is, and how it is outlined."""
+
+
 def test_everything_is_reached_and_worked_by_keyboard(report: Path, opened: Open) -> None:
     page = opened(report, "#step=4&sample=11").page
     page.locator("#step").focus()
@@ -238,10 +254,7 @@ def test_everything_is_reached_and_worked_by_keyboard(report: Path, opened: Open
     visited = []
     for _ in range(12):
         page.keyboard.press("Tab")
-        where = page.evaluate(
-            "(() => { const one = document.activeElement; const style = getComputedStyle(one.nextElementSibling && one.type === 'radio' ? one.nextElementSibling : one);"
-            "return [one.id || one.name || one.closest('[id]').id, style.outlineStyle] })()"
-        )
+        where = page.evaluate(FOCUSED)
         visited.append(where[0])
         assert where[1] != "none", where
     assert visited[:4] == ["step-after", "order", "scope", "search"]

@@ -44,7 +44,9 @@ def test_a_twentieth_of_a_long_run_takes_a_twentieth(tmp_path: Path) -> None:
     run = write_long_run(tmp_path / "long", steps=40, groups=50, size=8)
     write_s, opening_s = written_within_s(run), opens_within_s(run.report_file, "#step=20&of=run")
     num_bytes = run.report_file.stat().st_size
-    print(f"40 steps × 50 groups × 8: written in {write_s:.1f} s, {num_bytes / 1e6:.2f} MB, opened in {opening_s:.2f} s")
+    print(
+        f"40 steps × 50 groups × 8: written in {write_s:.1f} s, {num_bytes / 1e6:.2f} MB, opened in {opening_s:.2f} s"
+    )
     assert write_s <= MAX_WRITE_S / 4
     # All texts of a run of this size are kept.
     assert num_bytes <= MAX_BYTES / 5
@@ -59,8 +61,8 @@ def test_a_long_run_is_written_and_opened_in_time_and_stays_small(tmp_path: Path
     whole_s = opens_within_s(run.report_file, "#step=200&of=run&order=disputed&q=door")
     num_bytes = run.report_file.stat().st_size
     print(
-        f"400 steps × 100 groups × 8: written in {write_s:.1f} s, {num_bytes / 1e6:.1f} MB, opened in {opening_s:.2f} s, "
-        f"with a search through all steps in {whole_s:.2f} s"
+        f"400 steps × 100 groups × 8: written in {write_s:.1f} s, {num_bytes / 1e6:.1f} MB, "
+        f"opened in {opening_s:.2f} s, with a search through all steps in {whole_s:.2f} s"
     )
     assert write_s <= MAX_WRITE_S
     assert num_bytes <= MAX_BYTES

@@ -10,7 +10,11 @@ def test_scores_stand_before_and_after_with_their_blind_scores_beside(finished_r
     assert (miou.metric, miou.before, miou.after, miou.gain) == ("miou", "0.420", "0.770", "+0.350")
     assert (miou.blind, miou.above_blind) == ("0.300", "+0.470")
     assert (recall.metric, recall.gain, recall.blind, recall.above_blind) == ("recall@0.5", "−0.050", "", "")
-    assert [(mark.kind, mark.left_percent) for mark in miou.marks] == [("blind", 30.0), ("before", 42.0), ("after", 77.0)]
+    assert [(mark.kind, mark.left_percent) for mark in miou.marks] == [
+        ("blind", 30.0),
+        ("before", 42.0),
+        ("after", 77.0),
+    ]
 
 
 def test_overlaps_but_one_half_are_details_and_large_scores_widen_the_scale(finished_run: RunDirectory) -> None:

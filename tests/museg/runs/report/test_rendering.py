@@ -61,7 +61,13 @@ def test_text_from_data_and_model_stays_text(new_run: RunDirectory, make_row: Ma
     new_run.write_rollouts(1, [row])
     new_run.create(f"run:\n  name: {json.dumps(HOSTILE)}\n")
     new_run.write_summary(
-        {"status": "failed", "steps": 1, "error": HOSTILE, "videos_skipped": {HOSTILE: "why"}, "eval_after": {HOSTILE: 1}}
+        {
+            "status": "failed",
+            "steps": 1,
+            "error": HOSTILE,
+            "videos_skipped": {HOSTILE: "why"},
+            "eval_after": {HOSTILE: 1},
+        }
     )
     plain, page = report_of_nothing(new_run), report_of(new_run)
     assert page.text.count(HOSTILE) == 3

@@ -22,7 +22,9 @@ def test_groups_are_told_apart_by_sample_and_by_an_index_that_starts_again(
 
 
 def test_mean_and_deviation_are_of_the_group_s_rewards(new_run: RunDirectory, make_row: MakeRow) -> None:
-    new_run.write_rollouts(1, [make_row(index=index, reward=reward) for index, reward in enumerate((1.0, 2.0, 3.0, 6.0))])
+    new_run.write_rollouts(
+        1, [make_row(index=index, reward=reward) for index, reward in enumerate((1.0, 2.0, 3.0, 6.0))]
+    )
     (group,) = read_groups(new_run, 1)
     assert (group.reward_mean, group.reward_std) == (3.0, pytest.approx(3.5**0.5))
 

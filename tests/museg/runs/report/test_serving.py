@@ -72,7 +72,9 @@ def test_a_step_that_has_come_is_told_and_nothing_else_is_news(
     assert json.loads(asked(server, "/step/4")[2])["groups"][0]["r"] == [3.0]
 
 
-@pytest.mark.parametrize("path", ["/step/9", "/step/x", "/step/-1", "/step/", "/config.yaml", "/../config.yaml", "/state/../..", "/x"])
+@pytest.mark.parametrize(
+    "path", ["/step/9", "/step/x", "/step/-1", "/step/", "/config.yaml", "/../config.yaml", "/state/../..", "/x"]
+)
 def test_nothing_else_is_answered(server: ThreadingHTTPServer, path: str) -> None:
     status, _, content = asked(server, path)
     assert (status, b"grpo" in content) == (404, False)

@@ -20,7 +20,10 @@ def packed(run: RunDirectory, num_characters: int = 10_000) -> tuple[StepPack, A
 
 def test_a_group_s_completions_stand_in_columns(new_run: RunDirectory, make_row: MakeRow) -> None:
     text = "<think>at 2 and 3</think><answer>2-3 5.25-8.125</answer>"
-    rows = [make_row(), make_row(index=1, completion=text, reward=0.12345, finish_reason="length", logprob_gap_max=None)]
+    rows = [
+        make_row(),
+        make_row(index=1, completion=text, reward=0.12345, finish_reason="length", logprob_gap_max=None),
+    ]
     new_run.write_rollouts(1, rows)
     _, content = packed(new_run)
     (group,) = content["groups"]
@@ -28,7 +31,10 @@ def test_a_group_s_completions_stand_in_columns(new_run: RunDirectory, make_row:
     assert group["y"] == [[5.0, 10.0], [2.0, 3.0, 5.25, 8.12]]
     assert group["g"] == [2e-6, None]
     assert [content["finishes"][code] for code in group["f"]] == ["stop", "length"]
-    assert dict(zip(content["parts"], group["p"], strict=True)) == {"format": [1.0, 1.0], "segment_matching": [2.0, 2.0]}
+    assert dict(zip(content["parts"], group["p"], strict=True)) == {
+        "format": [1.0, 1.0],
+        "segment_matching": [2.0, 2.0],
+    }
     assert group["t"] == [rows[0]["completion"], text]
 
 
