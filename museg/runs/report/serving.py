@@ -8,6 +8,7 @@ import threading
 from functools import partial
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 from museg.errors import DataError, UserError
 from museg.runs.directory import RunDirectory
@@ -31,7 +32,9 @@ class LiveReport:
         self._filmstrips = filmstrips
         self._reading = threading.Lock()
         self._decoding = threading.Lock()
+        self._stamp = self._now()
         self._content = collected(read_record(run), self._collector)
+        self._state = self._packed()
 
     def page(self) -> bytes:
         return render_live_page(read_record(self._run)).encode()
@@ -39,11 +42,11 @@ class LiveReport:
     def state(self) -> tuple[str, bytes]:
         """All but the steps' completions, gzipped, and a name for it that changes when it does."""
         with self._reading:
-            self._content = content = collected(read_record(self._run), self._collector)
-        index = content.index()
-        # The head says when it was written, which is no change.
-        tag = fingerprint(packed([index, content.record.status, dict(content.record.videos_skipped or {})]))
-        return tag, packed({"index": index, "overview": render_overview(content.record)})
+            if (now := self._now()) != self._stamp:
+                self._content = collected(read_record(self._run), self._collector)
+                self._state = self._packed()
+                self._stamp = now
+            return self._state
 
     def step(self, step: int) -> bytes | None:
         """A step's completions, gzipped; None if the step isn't on record."""
@@ -56,6 +59,24 @@ class LiveReport:
             return None
         with self._decoding:
             return self._filmstrips.of(content.videos[number])
+
+    def _packed(self) -> tuple[str, bytes]:
+        state = packed({"index": self._content.index(), "overview": render_overview(self._content.record)})
+        return fingerprint(state), state
+
+    def _now(self) -> list[tuple[int, int] | None]:
+        """What tells whether the run has gone on, without reading anything."""
+        run = self._run
+        places = (run.config_file, run.metrics_file, run.summary_file, run.rollouts_file(1).parent)
+        return [_stamp_of(place) for place in places]
+
+
+def _stamp_of(place: Path) -> tuple[int, int] | None:
+    try:
+        status = place.stat()
+    except FileNotFoundError:
+        return None
+    return status.st_mtime_ns, status.st_size
 
 
 def serve_report(run: RunDirectory, *, host: str, port: int) -> ThreadingHTTPServer:

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from museg.errors import DataError, UserError
-from museg.runs.directory import RunDirectory
+from museg.runs.directory import RunDirectory, write_atomically
 from museg.runs.report.serving import serve_report
 from tests.chromium import chromium
 from tests.museg.runs.report.conftest import MakeRow
@@ -94,11 +94,11 @@ def test_a_foreign_name_that_points_here_is_refused(server: ThreadingHTTPServer,
 
 def test_a_damaged_file_is_told_and_the_server_goes_on(server: ThreadingHTTPServer, finished_run: RunDirectory) -> None:
     good = finished_run.rollouts_file(2).read_text()
-    finished_run.rollouts_file(2).write_text("{}\n")
+    write_atomically(finished_run.rollouts_file(2), "{}\n")
     status, _, content = asked(server, "/state")
     assert status == 500
     assert b"step-000002.jsonl, line 1: isn't a completion" in content
-    finished_run.rollouts_file(2).write_text(good)
+    write_atomically(finished_run.rollouts_file(2), good)
     assert asked(server, "/state")[0] == 200
 
 
