@@ -38,7 +38,7 @@
     const steps = await Promise.all(draws.map(({ step }) => report.source.step(step)));
     if (!stillWanted()) return;
     const count = draws.length + left;
-    const note = count === 1 ? "Drawn once so far in the steps kept." : `Drawn ${count} times${left ? `; ${draws.length} of them, evenly spaced` : ""}. The darker, the more completions agree; outlined is what is annotated.`;
+    const note = count === 1 ? "Drawn once so far in the steps kept." : `Drawn ${count} times${left ? `; ${draws.length} of them, evenly spaced` : ""}. The stronger, the more completions agree; outlined is what is annotated.`;
     article.replaceChildren(
       make("h3", { text: "This sample over the steps" }),
       make("p", { class: "soft", text: note }),
