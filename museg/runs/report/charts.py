@@ -77,6 +77,12 @@ def charts_of(record: RunRecord) -> list[Chart]:
             keys=idle,
             room=Room.service,
         ),
+        _Plan(
+            title="Restarts",
+            note="Workers that took another's place, so far in the run, by role.",
+            keys=_replaced(record),
+            room=Room.service,
+        ),
     ]
     charts = (_chart(plan, record) for plan in plans)
     return [chart for chart in charts if chart is not None]
@@ -166,6 +172,12 @@ SERVICE = (
 
 def _keys(record: RunRecord, prefix: str) -> list[str]:
     return list(dict.fromkeys(key for row in record.metrics for key in row if key.startswith(prefix)))
+
+
+def _replaced(record: RunRecord) -> dict[str, str]:
+    """Role → key of its count, for the roles of which a worker was replaced."""
+    last = record.metrics[-1] if record.metrics else {}
+    return {key.removeprefix("restarts/"): key for key in _keys(record, "restarts/") if last.get(key)}
 
 
 def _chart(plan: _Plan, record: RunRecord) -> Chart | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -109,7 +109,7 @@ def read_record(run: RunDirectory) -> RunRecord:
         reward_first=_number(summary, "reward_first"),
         reward_last=_number(summary, "reward_last"),
         wall_s=wall_s,
-        restarts=None if restarts is None else int(restarts),
+        restarts=_restarts(metrics) if restarts is None else int(restarts),
         videos_skipped={str(k): str(v) for k, v in skipped.items()} if isinstance(skipped, Mapping) else None,
     )
 
@@ -120,6 +120,12 @@ def _read_metrics(run: RunDirectory) -> tuple[Mapping[str, float], ...]:
         if "step" not in row:
             raise DataError(f"{run.metrics_file}, line {number}: no step; remove the line to go on")
     return tuple(sorted(rows, key=lambda row: row["step"]))
+
+
+def _restarts(metrics: Sequence[Mapping[str, float]]) -> int | None:
+    """Of all roles so far, by the last step; None where the steps don't tell."""
+    counts = [value for key, value in metrics[-1].items() if key.startswith("restarts/")] if metrics else []
+    return int(sum(counts)) if counts else None
 
 
 def _read_summary(run: RunDirectory) -> Mapping[str, object]:

@@ -48,5 +48,13 @@ def test_each_worker_s_idle_share_is_a_line(new_run: RunDirectory) -> None:
     assert [series.label for series in charts(new_run)["Idle"].series] == ["generation-0", "learner-0"]
 
 
+def test_restarts_are_drawn_of_the_roles_that_had_some(new_run: RunDirectory) -> None:
+    new_run.append_metrics({"step": 1, "restarts/generation": 0, "restarts/learner": 0})
+    assert charts(new_run) == {}
+    new_run.append_metrics({"step": 2, "restarts/generation": 1, "restarts/learner": 0})
+    (series,) = charts(new_run)["Restarts"].series
+    assert (series.label, series.values) == ("generation", (0, 1))
+
+
 def test_a_run_without_steps_has_no_charts(new_run: RunDirectory) -> None:
     assert charts(new_run) == {}
