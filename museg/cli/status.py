@@ -79,7 +79,7 @@ def _print(console: Console, statuses: list[RunStatus], root: Path) -> None:
 
 
 def _table(statuses: list[RunStatus]) -> Table:
-    table = Table()
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
     for heading in ("run", "state", "step", "age", "reward", "restarts", "skipped", "health"):
         words = heading in ("run", "state", "health")
         table.add_column(heading, justify="left" if words else "right", no_wrap=heading != "health")
