@@ -282,7 +282,7 @@ def _sum_up(trainer: Trainer, outcome: Outcome, console: Console) -> Summary:
     )
     trainer.telemetry.end(summary.status)
     trainer.run.write_summary(summary.as_json())
-    write_report(trainer.run)
+    write_report(trainer.run, in_haste=outcome.status == "interrupted")
     show_result(trainer.run, summary, console)
     return summary
 

@@ -193,6 +193,6 @@ def _sum_up(
     )
     trainer.telemetry.end(status)
     trainer.run.write_summary(summary.as_json())
-    write_report(trainer.run)
+    write_report(trainer.run, in_haste=status == "interrupted")
     show_result(trainer.run, summary, console)
     return summary

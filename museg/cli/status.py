@@ -34,7 +34,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser = commands.add_parser(
         "status",
         help="list runs, how far they are and their health",
-        description="List the runs of a folder: state, steps, the last step's age and reward, restarts, and what is "
+        description="List the runs of a folder: state, steps, age and reward of the last step, restarts, and what is "
         "wrong (driver gone, stalled, parity, entropy, reward).",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -79,15 +79,16 @@ def _print(console: Console, statuses: list[RunStatus], root: Path) -> None:
 
 
 def _table(statuses: list[RunStatus]) -> Table:
-    table = Table()
-    for heading in ("run", "state", "step", "last step", "reward", "restarts", "skipped", "health"):
-        table.add_column(heading, justify="left" if heading in ("run", "state", "health") else "right")
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    for heading in ("run", "state", "step", "age", "reward", "restarts", "skipped", "health"):
+        words = heading in ("run", "state", "health")
+        table.add_column(heading, justify="left" if words else "right", no_wrap=heading != "health")
     for one in statuses:
         table.add_row(
             _plain(one.name),
             one.state,
             f"{one.step}/{one.planned_steps}",
-            "" if one.last_step_age_s is None else f"{_for_people(one.last_step_age_s)} ago",
+            "" if one.last_step_age_s is None else _for_people(one.last_step_age_s),
             "" if one.reward is None else f"{one.reward:.3f}",
             str(one.restarts),
             str(one.videos_skipped),

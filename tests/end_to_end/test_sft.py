@@ -17,6 +17,7 @@ from museg.cli import main
 from museg.data.samples import read_samples
 from museg.runs.directory import RunDirectory
 from tests.end_to_end.conftest import REPOSITORY, Museg, Workplace
+from tests.museg.runs.report.reading import Page
 
 CONFIG = REPOSITORY / "configs" / "quickstart_sft.yaml"
 KEYS = {
@@ -58,7 +59,7 @@ def test_an_interrupted_supervised_run_goes_on_to_the_weights_of_a_whole_one(
     assert [row["step"] for row in metrics] == [1, 2, 3, 4, 5, 6]
     assert all(row.keys() >= KEYS for row in metrics)
     assert (workplace.summary("sft-whole")["status"], whole.checkpoint_steps()) == ("completed", [6])
-    assert "Supervised loss" in whole.report_file.read_text()
+    assert "Supervised loss" in [chart["title"] for chart in Page(whole.report_file.read_text()).index()["charts"]]
     assert "step 6/6 loss" in done.stdout
 
     command = [sys.executable, "-m", "museg", "sft", str(CONFIG), *overrides(workplace, "sft-stopped")]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -21,15 +21,30 @@ class Figure:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Mark:
+    """A score on a metric's scale."""
+
+    kind: str
+    """`blind`, `before` or `after`."""
+    left_percent: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ScoreRow:
-    """One line of the evaluation table; empty text where a score doesn't exist."""
+    """One metric of the evaluation table; empty text where a score doesn't exist."""
 
     metric: str
     before: str
     after: str
     gain: str
+    blind: str
+    """The same questions with the videos swapped, after training; before it, where there is no after."""
+    above_blind: str
+    marks: tuple[Mark, ...]
+    scale: str
+    """Where the marks' scale ends."""
     is_detail: bool
-    """Explains the metric above it: its blind score, or what it is worth above that."""
+    """One of a series, such as recall at several overlaps; that at 0.5 stands for it."""
 
 
 def key_figures(record: RunRecord) -> list[Figure]:
@@ -41,13 +56,13 @@ def key_figures(record: RunRecord) -> list[Figure]:
     ]
     before, after = record.eval_before.get("miou"), record.eval_after.get("miou")
     if before is not None and after is not None:
-        figures.append(Figure(label="mIoU gain", value=f"{after - before:+.3f}", note=f"{before:.3f} → {after:.3f}"))
+        figures.append(Figure(label="mIoU gain", value=_difference(before, after), note=f"{before:.3f} → {after:.3f}"))
     blind = record.eval_after.get(BLIND + "miou")
     if after is not None and blind is not None:
-        figures.append(Figure(label="mIoU above blind", value=f"{after - blind:+.3f}", note=f"blind {blind:.3f}"))
+        figures.append(Figure(label="mIoU above blind", value=_difference(blind, after), note=f"blind {blind:.3f}"))
     if record.reward_first is not None and record.reward_last is not None:
         first, last = record.reward_first, record.reward_last
-        figures.append(Figure(label="reward gain", value=f"{last - first:+.3f}", note=f"{first:.3f} → {last:.3f}"))
+        figures.append(Figure(label="reward gain", value=_difference(first, last), note=f"{first:.3f} → {last:.3f}"))
     if record.wall_s is not None:
         figures.append(Figure(label="wall time", value=str(timedelta(seconds=round(record.wall_s)))))
     if record.restarts is not None:
@@ -58,32 +73,37 @@ def key_figures(record: RunRecord) -> list[Figure]:
 
 
 def score_table(record: RunRecord) -> list[ScoreRow]:
-    """Every held-out metric before and after; beneath one that has a blind score, that and the distance to it."""
-    before, after = record.eval_before, record.eval_after
-    rows: list[ScoreRow] = []
-    for metric in dict.fromkeys([*before, *after]):
-        if metric.startswith(BLIND):
-            continue
-        rows.append(_row(metric, before.get(metric), after.get(metric), is_detail=False))
-        blind = BLIND + metric
-        if blind in before or blind in after:
-            rows.append(_row("blind", before.get(blind), after.get(blind), is_detail=True))
-            rows.append(_row("above blind", _above_blind(before, metric), _above_blind(after, metric), is_detail=True))
-    return rows
+    """Every held-out metric before and after, with what it is worth above its blind score."""
+    metrics = dict.fromkeys([*record.eval_before, *record.eval_after])
+    return [_row(metric, record) for metric in metrics if not metric.startswith(BLIND)]
 
 
-def _above_blind(scores: Mapping[str, float], metric: str) -> float | None:
-    if metric not in scores or BLIND + metric not in scores:
-        return None
-    return scores[metric] - scores[BLIND + metric]
-
-
-def _row(metric: str, before: float | None, after: float | None, *, is_detail: bool) -> ScoreRow:
-    gain = "" if before is None or after is None else f"{after - before:+.3f}"
+def _row(metric: str, record: RunRecord) -> ScoreRow:
+    before, after = record.eval_before.get(metric), record.eval_after.get(metric)
+    latest = record.eval_before if after is None else record.eval_after
+    blind = latest.get(BLIND + metric)
+    scores = {
+        kind: score for kind, score in (("blind", blind), ("before", before), ("after", after)) if score is not None
+    }
+    scale = max(1, math.ceil(max(scores.values())))
     return ScoreRow(
         metric=metric,
-        before="" if before is None else f"{before:.3f}",
-        after="" if after is None else f"{after:.3f}",
-        gain=gain,
-        is_detail=is_detail,
+        before=_score(before),
+        after=_score(after),
+        gain=_difference(before, after),
+        blind=_score(blind),
+        above_blind=_difference(blind, latest[metric]),
+        marks=tuple(
+            Mark(kind=kind, left_percent=round(100 * max(score, 0.0) / scale, 1)) for kind, score in scores.items()
+        ),
+        scale=str(scale),
+        is_detail="@" in metric and not metric.endswith("@0.5"),
     )
+
+
+def _score(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"
+
+
+def _difference(start: float | None, end: float | None) -> str:
+    return "" if start is None or end is None else f"{end - start:+.3f}".replace("-", "−")

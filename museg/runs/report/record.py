@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import yaml
 from omegaconf import DictConfig, OmegaConf
@@ -17,10 +18,19 @@ from museg.runs.directory import RunDirectory
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PhaseMark:
-    """Where a phase of the run begins."""
+    """Which steps a phase of the run covers."""
 
     name: str
     first_step: int
+    last_step: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VideoPlace:
+    """Where the run's videos lie, by `data.video_root` and `data.allow_outside`; see museg/video/paths.py."""
+
+    root: Path
+    allow_outside: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +43,7 @@ class RunRecord:
     error: str | None
     """Why it failed."""
     config_yaml: str
+    videos: VideoPlace
     num_planned_steps: int | None
     phases: tuple[PhaseMark, ...]
     """The planned phases, in order; none in a run without phases."""
@@ -47,6 +58,11 @@ class RunRecord:
     restarts: int | None
     videos_skipped: Mapping[str, str] | None
     """Video → why it was skipped."""
+
+    @property
+    def is_supervised(self) -> bool:
+        """Whether it learned from demonstrations, and sampled nothing."""
+        return any("sft/loss" in row for row in self.metrics)
 
     @property
     def num_steps(self) -> int:
@@ -81,6 +97,10 @@ def read_record(run: RunDirectory) -> RunRecord:
         status=str(summary.get("status", "running")),
         error=None if error is None else str(error),
         config_yaml=config_yaml,
+        videos=VideoPlace(
+            root=Path(str(OmegaConf.select(config, "data.video_root") or ".")),
+            allow_outside=OmegaConf.select(config, "data.allow_outside") is True,
+        ),
         num_planned_steps=_planned_steps(config),
         phases=_phase_marks(config),
         metrics=metrics,
@@ -89,7 +109,7 @@ def read_record(run: RunDirectory) -> RunRecord:
         reward_first=_number(summary, "reward_first"),
         reward_last=_number(summary, "reward_last"),
         wall_s=wall_s,
-        restarts=None if restarts is None else int(restarts),
+        restarts=_restarts(metrics) if restarts is None else int(restarts),
         videos_skipped={str(k): str(v) for k, v in skipped.items()} if isinstance(skipped, Mapping) else None,
     )
 
@@ -100,6 +120,12 @@ def _read_metrics(run: RunDirectory) -> tuple[Mapping[str, float], ...]:
         if "step" not in row:
             raise DataError(f"{run.metrics_file}, line {number}: no step; remove the line to go on")
     return tuple(sorted(rows, key=lambda row: row["step"]))
+
+
+def _restarts(metrics: Sequence[Mapping[str, float]]) -> int | None:
+    """Of all roles so far, by the last step; None where the steps don't tell."""
+    counts = [value for key, value in metrics[-1].items() if key.startswith("restarts/")] if metrics else []
+    return int(sum(counts)) if counts else None
 
 
 def _read_summary(run: RunDirectory) -> Mapping[str, object]:
@@ -131,8 +157,11 @@ def _planned_steps(config: DictConfig) -> int | None:
 
 def _phase_marks(config: DictConfig) -> tuple[PhaseMark, ...]:
     phases = [(str(phase.name), int(phase.steps)) for phase in OmegaConf.select(config, "phases") or ()]
-    first_steps = itertools.accumulate((steps for _, steps in phases), initial=1)
-    return tuple(PhaseMark(name=name, first_step=first) for (name, _), first in zip(phases, first_steps, strict=False))
+    last_steps = itertools.accumulate(steps for _, steps in phases)
+    return tuple(
+        PhaseMark(name=name, first_step=last - steps + 1, last_step=last)
+        for (name, steps), last in zip(phases, last_steps, strict=True)
+    )
 
 
 def _numbers(row: object) -> dict[str, float]:

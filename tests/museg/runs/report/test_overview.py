@@ -5,15 +5,28 @@ from museg.runs.report.overview import key_figures, score_table
 from museg.runs.report.record import read_record
 
 
-def test_scores_stand_before_and_after_with_their_blind_scores_beneath(finished_run: RunDirectory) -> None:
-    table = score_table(read_record(finished_run))
-    assert [(row.metric, row.before, row.after, row.gain) for row in table] == [
-        ("miou", "0.420", "0.770", "+0.350"),
-        ("blind", "0.200", "0.300", "+0.100"),
-        ("above blind", "0.220", "0.470", "+0.250"),
-        ("recall@0.5", "0.300", "0.250", "-0.050"),
+def test_scores_stand_before_and_after_with_their_blind_scores_beside(finished_run: RunDirectory) -> None:
+    miou, recall = score_table(read_record(finished_run))
+    assert (miou.metric, miou.before, miou.after, miou.gain) == ("miou", "0.420", "0.770", "+0.350")
+    assert (miou.blind, miou.above_blind) == ("0.300", "+0.470")
+    assert (recall.metric, recall.gain, recall.blind, recall.above_blind) == ("recall@0.5", "−0.050", "", "")
+    assert [(mark.kind, mark.left_percent) for mark in miou.marks] == [
+        ("blind", 30.0),
+        ("before", 42.0),
+        ("after", 77.0),
     ]
-    assert [row.is_detail for row in table] == [False, True, True, False]
+
+
+def test_overlaps_but_one_half_are_details_and_large_scores_widen_the_scale(finished_run: RunDirectory) -> None:
+    scores = {"recall@0.1": 0.9, "recall@0.5": 0.4, "segment_matching": 1.5}
+    finished_run.write_summary({"status": "completed", "steps": 3, "eval_before": {}, "eval_after": scores})
+    table = score_table(read_record(finished_run))
+    assert [(row.metric, row.is_detail, row.scale) for row in table] == [
+        ("recall@0.1", True, "1"),
+        ("recall@0.5", False, "1"),
+        ("segment_matching", False, "2"),
+    ]
+    assert [mark.left_percent for mark in table[2].marks] == [75.0]
 
 
 def test_key_figures(finished_run: RunDirectory) -> None:

@@ -23,6 +23,11 @@ def test_a_run_without_a_summary_is_running_and_its_time_is_its_steps(finished_r
     assert (record.status, record.wall_s, record.restarts) == ("running", 15.0, None)
 
 
+def test_a_running_run_s_restarts_are_those_of_its_last_step(finished_run: RunDirectory) -> None:
+    finished_run.append_metrics({"step": 4, "restarts/generation": 1, "restarts/reward": 2})
+    assert read_record(finished_run).restarts == 3
+
+
 def test_the_summary_of_an_earlier_life_is_out_of_date_but_for_the_start(finished_run: RunDirectory) -> None:
     finished_run.append_metrics({"step": 4, "time/step_s": 5.0})
     record = read_record(finished_run)
