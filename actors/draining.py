@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Sequence
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 
 import ray
@@ -13,13 +14,21 @@ from ray.exceptions import RayError
 from actors.faults.seat import Seat
 
 POLL_S = 3.0
+_VERDICT_S = 6.0
+"""A node's worker may be noticed to be dead so much sooner than its node."""
 
 
 @asynccontextmanager
 async def watched_for_draining(
-    seats: Sequence[Seat], on_draining: Callable[[str], None], *, poll_s: float = POLL_S
+    seats: Sequence[Seat],
+    on_draining: Callable[[str], None],
+    release: Callable[[Collection[str]], Awaitable[None]],
+    *,
+    poll_s: float = POLL_S,
 ) -> AsyncIterator[None]:
     """Inside, `on_draining` is told once of each node that drains while it holds one of the run's actors.
+
+    `release` is given their ids again and again, for workers that can be spared, now or when others have come.
 
     Preemption notices and the end of a Kubernetes pod reach Ray as draining. A local Ray has one node, whose end is the
     run's, and isn't watched.
@@ -27,24 +36,31 @@ async def watched_for_draining(
     if not os.environ.get("RAY_ADDRESS"):
         yield
         return
-    watching = asyncio.create_task(_watch(seats, on_draining, poll_s))
+    watching = asyncio.create_task(_watch(seats, on_draining, release, poll_s))
     try:
         yield
     finally:
         watching.cancel()
 
 
-async def _watch(seats: Sequence[Seat], on_draining: Callable[[str], None], poll_s: float) -> None:
+async def _watch(
+    seats: Sequence[Seat],
+    on_draining: Callable[[str], None],
+    release: Callable[[Collection[str]], Awaitable[None]],
+    poll_s: float,
+) -> None:
     told: set[str] = set()
     while True:
         ours: dict[str, list[str]] = {}
         for seat in seats:
             if seat.where is not None:
                 ours.setdefault(seat.where.node_id, []).append(seat.name)
-        for node_id in await asyncio.to_thread(draining_nodes):
-            if node_id in ours and node_id not in told:
-                told.add(node_id)
-                on_draining(f"node {node_id[:12]} with {', '.join(ours[node_id])} is drained")
+        draining = ours.keys() & await asyncio.to_thread(draining_nodes)
+        for node_id in draining - told:
+            told.add(node_id)
+            on_draining(f"node {node_id[:12]} with {', '.join(ours[node_id])} is drained")
+        if draining:
+            await release(draining)
         await asyncio.sleep(poll_s)
 
 
@@ -55,3 +71,22 @@ def draining_nodes() -> set[str]:
         return set(ray._private.state.state.get_draining_nodes())
     except (RayError, RuntimeError, OSError):
         return set()
+
+
+async def is_leaving(node_id: str) -> bool:
+    """Whether a node, of which a worker has just died, is gone, is drained, or proves to be within seconds."""
+    if node_id == ray.get_runtime_context().get_node_id():
+        return False  # the driver's: the run would end with it
+    decided_s = time.monotonic() + _VERDICT_S
+    while True:
+        draining, living = await asyncio.gather(asyncio.to_thread(draining_nodes), asyncio.to_thread(living_nodes))
+        if node_id in draining or node_id not in living:
+            return True
+        if time.monotonic() > decided_s:
+            return False
+        await asyncio.sleep(0.5)
+
+
+def living_nodes() -> set[str]:
+    """Ids of the cluster's nodes that haven't died."""
+    return {node["NodeID"] for node in ray.nodes() if node["Alive"]}

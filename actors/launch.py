@@ -111,7 +111,7 @@ async def _run(
     await roster.follow(workers.seats)
     try:
         async with (
-            watched_for_draining(workers.seats, trainer.checkpoints.ask_because),
+            watched_for_draining(workers.seats, trainer.checkpoints.ask_because, workers.release),
             watched_for_hangs(workers.seats, config.recovery.heartbeat_s, progress.say),
         ):
             outcome = await _train_and_evaluate(trainer, progress)
@@ -123,7 +123,7 @@ async def _run(
     finally:
         trainer.sampler.close()
         trainer.prompts.close()
-        workers.generators.close()
+        workers.close()
         roster.close()
     return _sum_up(trainer, outcome, console)
 

@@ -32,17 +32,17 @@ class Roster:
         self._seats: list[Seat] = []
 
     async def follow(self, seats: Iterable[Seat]) -> None:
-        """Write the file now, once each seat that hasn't told yet did, and whenever one is filled anew."""
+        """Write the file now, once each seat that is waited for has told, and whenever a worker comes or goes."""
         self._seats = list(seats)
         await asyncio.gather(*(_told(seat) for seat in self._seats))
         for seat in self._seats:
-            seat.on_filled = self._write
+            seat.on_changed = self._write
         self._write()
 
     def close(self) -> None:
         """Remove the file: the workers end with the run."""
         for seat in self._seats:
-            seat.on_filled = None
+            seat.on_changed = None
         self._file.unlink(missing_ok=True)
 
     def _write(self) -> None:
@@ -55,7 +55,7 @@ class Roster:
 
 async def _told(seat: Seat) -> None:
     """Wait for its whereabouts; one that is dead already is noticed, and filled anew, by who needs it first."""
-    if seat.where is None:
+    if seat.where is None and not seat.vacant:
         with suppress(RayError, DeadlineError):
             await seat.filled()
 

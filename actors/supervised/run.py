@@ -89,7 +89,7 @@ async def _run(
     run.forget_after(start.state.step)
     try:
         async with (
-            watched_for_draining(workers.seats, trainer.checkpoints.ask_because),
+            watched_for_draining(workers.seats, trainer.checkpoints.ask_because, workers.release),
             watched_for_hangs(workers.seats, config.recovery.heartbeat_s, progress.say),
         ):
             with progress:
@@ -102,6 +102,7 @@ async def _run(
         raise
     finally:
         trainer.prompts.close()
+        workers.close()
     return _sum_up(trainer, "completed" if last_step == config.grpo.steps else "interrupted", last_step, console)
 
 
