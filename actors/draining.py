@@ -9,13 +9,15 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequ
 from contextlib import asynccontextmanager
 
 import ray
-from ray.exceptions import RayError
+from ray.exceptions import ActorDiedError, RayError
 
 from actors.faults.seat import Seat
 
 POLL_S = 3.0
-_VERDICT_S = 6.0
-"""A node's worker may be noticed to be dead so much sooner than its node."""
+_VERDICT_S = 25.0
+"""So much sooner than its node a worker may be noticed to be gone: Ray asks a node five times, 3 s apart."""
+_NOTICE_S = 3.0
+"""A node that ends in order tells of its workers' ends, and then of its own."""
 
 
 @asynccontextmanager
@@ -73,11 +75,12 @@ def draining_nodes() -> set[str]:
         return set()
 
 
-async def is_leaving(node_id: str) -> bool:
-    """Whether a node, of which a worker has just died, is gone, is drained, or proves to be within seconds."""
+async def is_leaving(node_id: str, fault: BaseException) -> bool:
+    """Whether a node whose worker died is gone or drained, or soon proves to be."""
     if node_id == ray.get_runtime_context().get_node_id():
         return False  # the driver's: the run would end with it
-    decided_s = time.monotonic() + _VERDICT_S
+    # Ray knows of a death from the node itself, so that was alive then; else it hasn't heard of it.
+    decided_s = time.monotonic() + (_NOTICE_S if isinstance(fault, ActorDiedError) else _VERDICT_S)
     while True:
         draining, living = await asyncio.gather(asyncio.to_thread(draining_nodes), asyncio.to_thread(living_nodes))
         if node_id in draining or node_id not in living:

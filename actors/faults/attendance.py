@@ -132,7 +132,7 @@ class Attendance:
     async def _replacement(self, rank: int, life: int, fault: BaseException) -> bool:
         """Whether whoever comes is new to the run, and takes nobody's place."""
         seat = self.seats[rank]
-        if seat.vacant and seat.where is not None and await is_leaving(seat.where.node_id):
+        if seat.vacant and seat.where is not None and await is_leaving(seat.where.node_id, fault):
             return await self._departure(seat, "is gone")
         await refilled(seat, fault, life)
         return False

@@ -19,7 +19,7 @@ from ray.actor import ActorHandle
 from ray.cluster_utils import Cluster
 from ray.exceptions import RayActorError
 
-from actors.draining import draining_nodes
+from actors.draining import draining_nodes, living_nodes
 from actors.faults.budget import RestartBudget
 from actors.faults.seat import Seat, evict
 from actors.faults.watched import as_actor
@@ -44,9 +44,9 @@ _WAIT_S = 60.0
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
     """The head has one place."""
-    cluster = Cluster(
-        initialize_head=True, head_node_args={"num_cpus": 1, "resources": PLACE, "include_dashboard": False}
-    )
+    soon = {"health_check_initial_delay_ms": 500, "health_check_period_ms": 500}
+    head = {"num_cpus": 1, "resources": PLACE, "include_dashboard": False, "_system_config": soon}
+    cluster = Cluster(initialize_head=True, head_node_args=head)
     ray.init(address=cluster.address, log_to_driver=False, configure_logging=False)
     yield cluster
     ray.shutdown()
@@ -102,6 +102,7 @@ class Stage:
         pool.bring_weights = self.bring_weights
 
         async def run() -> None:
+            await pool.seats[0].actor.update.remote(self.version)
             await scene(pool)
             pool.close()
 
@@ -122,6 +123,7 @@ def stage(cluster: Cluster) -> Iterator[Stage]:
     yield Stage(cluster)
     for node in list(cluster.worker_nodes):
         cluster.remove_node(node, allow_graceful=False)
+    asyncio.run(until(lambda: len(living_nodes()) == 1))
 
 
 def node_of(seat: Seat) -> str:
