@@ -22,6 +22,8 @@ from museg.rewards.scoring import RewardBreakdown
 from museg.video.clip import ClipFacts
 from museg.video.pixel_budget import FrameBudget
 
+_COPY_S = 60.0
+"""Longest wait for room in this node's object store: where there is none, a clip is only where it was made."""
 _Kind = Literal["decode", "score"]
 """A worker does one call of each kind at a time, in the order of asking."""
 
@@ -43,13 +45,18 @@ class RewardPool:
         """When a worker last finished a call of that kind."""
 
     async def decode(self, video: str, budget: FrameBudget) -> tuple[DecodeOutcome, ray.ObjectRef]:
-        """The outcome and a reference to the clip, whose frames stay in the object store. Raises as `score` does."""
+        """The outcome and a reference to the clip, whose frames stay in the object store. Raises as `score` does.
+
+        A clip made on another node has a copy on this one, so that it outlives its node.
+        """
 
         def ask(actor: ActorHandle) -> Sequence[ray.ObjectRef]:
             refs: Sequence[ray.ObjectRef] = actor.decode.options(num_returns=2).remote(video, budget)
             return refs
 
         outcome, (_, clip) = await self._done("decode", f"decoding {video}", ask)
+        if outcome.node_id not in (None, ray.get_runtime_context().get_node_id()):
+            await asyncio.to_thread(ray.wait, [clip], timeout=_COPY_S)
         return outcome, clip
 
     async def score(

@@ -22,8 +22,8 @@ MORE = [
     "generation.max_workers=2",
     "reward.workers=1",
     "reward.max_workers=2",
-    "grpo.steps=40",
-    "checkpoint.every_steps=40",
+    "grpo.steps=70",
+    "checkpoint.every_steps=70",
     # A prompt at a time, so that there is always one to be taken up by who comes in the midst of a step.
     "generation.max_sequences=4",
 ]
