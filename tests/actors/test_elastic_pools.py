@@ -9,9 +9,11 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import ray
 from ray._raylet import GcsClient
@@ -31,7 +33,8 @@ from museg.config.schema import GenerationConfig, RecoveryConfig
 from tests.actors.generation.light_worker import LightWorker
 from tests.actors.generation.test_workload import asked
 from tests.actors.material import run_config
-from tests.actors.reward.test_pool import sample_about
+from tests.actors.reward.test_pool import BUDGET, sample_about
+from tests.museg.video.footage import write_video
 
 pytestmark = pytest.mark.slow
 
@@ -272,15 +275,22 @@ def test_who_waited_for_a_place_is_enough_when_the_needed_one_dies_in_an_update(
     stage.play(run)
 
 
-def test_what_a_reward_worker_had_to_do_when_it_leaves_is_done_by_another(stage: Stage, tmp_path: Path) -> None:
+def test_when_a_reward_worker_leaves_its_work_is_done_by_another_and_its_clips_stay(
+    stage: Stage, tmp_path: Path
+) -> None:
     config = run_config(tmp_path)
+    config.data.video_root = str(tmp_path)
+    for name in ("a.mp4", "b.mp4"):
+        write_video(tmp_path / name, num_frames=50, fps=Fraction(25), height=96, width=128)
     config.reward.functions = ["tests.actors.reward.patient_reward:patient"]
     start = as_actor(RewardWorker, SCORING).options(num_cpus=0, resources=PLACE)
     pool = RewardPool(stage.seats("reward", lambda: start.remote(config, 0)), timeout_s=_WAIT_S)
     folders = [tmp_path / name for name in ("one", "two")]
 
     async def run() -> None:
-        await stage.joined(pool)
+        node = await stage.joined(pool)
+        decoded = await asyncio.gather(*(pool.decode(name, BUDGET) for name in ("a.mp4", "b.mp4")))
+        assert {outcome.node_id for outcome, _ in decoded} == {node_of(seat) for seat in pool.seats}
         for folder in folders:
             folder.mkdir()
         scoring = [asyncio.create_task(pool.score(sample_about(folder), ["text"], None, 0)) for folder in folders]
@@ -293,6 +303,11 @@ def test_what_a_reward_worker_had_to_do_when_it_leaves_is_done_by_another(stage:
         assert {(folder / "begun").read_text() for folder in folders} == {str(pid_of(pool.seats[0]))}
         assert stage.said[1] == "reward-1 leaves, its node is drained: 1 reward workers"
         assert stage.budget.count == 0
+        stage.cluster.remove_node(node, allow_graceful=False)
+        await until(lambda: len(living_nodes()) == 1)
+        first, second = [await clip for _, clip in decoded]
+        np.testing.assert_array_equal(first.frames, second.frames)
+        pool.close()
 
     try:
         asyncio.run(run())
