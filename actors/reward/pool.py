@@ -22,7 +22,7 @@ from museg.rewards.scoring import RewardBreakdown
 from museg.video.clip import ClipFacts
 from museg.video.pixel_budget import FrameBudget
 
-_COPY_S = 60.0
+_COPY_S = 10.0
 """Longest wait for room in this node's object store: where there is none, a clip is only where it was made."""
 _Kind = Literal["decode", "score"]
 """A worker does one call of each kind at a time, in the order of asking."""
