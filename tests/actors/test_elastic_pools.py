@@ -227,7 +227,8 @@ def test_a_drained_node_is_left_in_time_unless_its_worker_is_needed(stage: Stage
         async def take_away() -> None:
             drain(second)
             await asyncio.sleep(1.0)  # until the raylets know
-            await pool.release({first, second})
+            await pool.release({second})
+            await pool.release({first})
 
         assert await sampled(pool, 40, take_away) == (40, {stage.version})
         assert (pool.attendance.present, pool.seats[0].life) == ([0], 0)
