@@ -129,7 +129,7 @@ async def _trained(
     try:
         begin_logs(trainer.telemetry, trainer.config, run, start.state.step, progress.say)
         async with (
-            watched_for_draining(workers.seats, trainer.checkpoints.ask_because),
+            watched_for_draining(workers.seats, trainer.checkpoints.ask_because, workers.release),
             watched_for_hangs(workers.seats, trainer.config.recovery.heartbeat_s, progress.say),
         ):
             outcome = await _train_and_evaluate(trainer, progress)
@@ -141,7 +141,7 @@ async def _trained(
     finally:
         trainer.sampler.close()
         trainer.prompts.close()
-        workers.generators.close()
+        workers.close()
         roster.close()
     return _sum_up(trainer, outcome, console)
 

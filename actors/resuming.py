@@ -28,7 +28,15 @@ FREE_TO_CHANGE = (
     "pipeline.prefetch_steps",
     "video.decode_",
 )
-FREE_ENDINGS = (".workers", ".cpus", ".threads", ".timeout_s", ".kv_cache_gib", ".gpu_memory_utilization")
+FREE_ENDINGS = (
+    ".workers",
+    ".max_workers",
+    ".cpus",
+    ".threads",
+    ".timeout_s",
+    ".kv_cache_gib",
+    ".gpu_memory_utilization",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -122,6 +122,7 @@ class Trainer:
             **step_metrics(step, rollouts.harvest, group_stats, step_stats, synced, clock.times()),
             "video/cache_hit_rate": self.prompts.videos.hit_rate(),
             **self.occupation.idle_fractions(),
+            **self.sampler.num_workers(),
             **self.guards.note(step_stats.skipped),
             "phase": phase.index + 1,
         }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -55,6 +55,14 @@ class SupervisedWorkers:
     def seats(self) -> list[Seat]:
         return [*self.videos.reward_workers.seats, *self.learner.seats]
 
+    async def release(self, nodes: Collection[str]) -> None:
+        """Do without whom these nodes hold, as far as the run needs none of them."""
+        await self.videos.reward_workers.release(nodes)
+
+    def close(self) -> None:
+        """Give up what is being replaced, or may yet join."""
+        self.videos.reward_workers.close()
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workers(InferenceWorkers):
@@ -65,6 +73,16 @@ class Workers(InferenceWorkers):
     @property
     def seats(self) -> list[Seat]:
         return [*self.generators.seats, *self.reward_workers.seats, *self.learner.seats]
+
+    async def release(self, nodes: Collection[str]) -> None:
+        """Do without whom these nodes hold, as far as the run needs none of them."""
+        await self.reward_workers.release(nodes)
+        await self.generators.release(nodes)
+
+    def close(self) -> None:
+        """Give up what is being replaced, or may yet join."""
+        self.generators.close()
+        self.reward_workers.close()
 
 
 @contextmanager
@@ -116,6 +134,8 @@ async def start_inference_workers(
 ) -> InferenceWorkers:
     """The generators, each with its engine loaded, and the reward workers: enough to evaluate.
 
+    More of them, up to `max_workers`, are asked for once those are there, and join when they are ready.
+
     `embed` runs the frozen tower, where there is a learner that has it.
 
     Raises:
@@ -129,9 +149,13 @@ async def start_inference_workers(
         f"the generators' start ({reserved_and_offered(config)})",
         asyncio.gather(*(seat.filled() for seat in generators)),
     )
-    reward_workers = RewardPool(rewards, config.reward.timeout_s, occupation)
+    reward_workers = await _reward_pool(config, rewards, occupation, budget)
+    more = range(config.generation.workers, config.generation.max_workers or 0)
+    generators += [_generator_seat(config, rank, budget, vacant=True) for rank in more]
+    pool = GeneratorPool(generators, config.generation, occupation)
+    pool.attendance.welcome()
     return InferenceWorkers(
-        generators=GeneratorPool(generators, config.generation, occupation),
+        generators=pool,
         reward_workers=reward_workers,
         videos=VideoSource(reward_workers, cache_gib=config.video.cache_gib, embed=embed),
         occupation=occupation,
@@ -152,11 +176,28 @@ async def start_supervised_workers(
     rewards = [_reward_seat(config, rank, budget) for rank in range(config.reward.workers)]
     await _connected(config, learner, PhaseStart.of_run(config))
     videos = VideoSource(
-        RewardPool(rewards, config.reward.timeout_s, occupation),
+        await _reward_pool(config, rewards, occupation, budget),
         cache_gib=config.video.cache_gib,
         embed=learner.embed if config.policy.freeze_vision else None,
     )
     return SupervisedWorkers(videos=videos, learner=learner, occupation=occupation)
+
+
+async def _reward_pool(
+    config: Config, seats: Sequence[Seat], occupation: Occupation, budget: RestartBudget
+) -> RewardPool:
+    """Of these and of those that may join.
+
+    Who may join, here and elsewhere, is asked for when these are there, so that nobody takes their places.
+    """
+    if config.reward.max_workers or config.generation.max_workers:
+        # One that dies at once is noticed, and replaced, by who needs it.
+        await asyncio.gather(*(seat.filled() for seat in seats), return_exceptions=True)
+    more = range(config.reward.workers, config.reward.max_workers or 0)
+    vacant = [_reward_seat(config, rank, budget, vacant=True) for rank in more]
+    pool = RewardPool([*seats, *vacant], config.reward.timeout_s, occupation)
+    pool.attendance.welcome()
+    return pool
 
 
 async def _placed_learner(
@@ -189,7 +230,7 @@ def _learner_seat(config: Config, rank: int, placement: PlacementGroup, budget: 
     return Seat(f"learner-{rank}", start, ready, budget, start_timeout_s=config.recovery.start_timeout_s)
 
 
-def _generator_seat(config: Config, rank: int, budget: RestartBudget) -> Seat:
+def _generator_seat(config: Config, rank: int, budget: RestartBudget, *, vacant: bool = False) -> Seat:
     """Its actor is ready once its engine is loaded, with the weights of `model.path`."""
     options = generation_options(config, rank, config.run.name)
 
@@ -199,10 +240,11 @@ def _generator_seat(config: Config, rank: int, budget: RestartBudget) -> Seat:
     async def ready(actor: ActorHandle) -> None:
         await actor.ready.remote()
 
-    return Seat(f"generation-{rank}", start, ready, budget, start_timeout_s=config.recovery.start_timeout_s)
+    timeout_s = config.recovery.start_timeout_s
+    return Seat(f"generation-{rank}", start, ready, budget, start_timeout_s=timeout_s, vacant=vacant)
 
 
-def _reward_seat(config: Config, rank: int, budget: RestartBudget) -> Seat:
+def _reward_seat(config: Config, rank: int, budget: RestartBudget, *, vacant: bool = False) -> Seat:
     options = reward_options(config, rank, config.run.name)
 
     def start() -> ActorHandle:
@@ -212,4 +254,5 @@ def _reward_seat(config: Config, rank: int, budget: RestartBudget) -> Seat:
     async def ready(actor: ActorHandle) -> None:
         await actor.whereabouts.remote()
 
-    return Seat(f"reward-{rank}", start, ready, budget, start_timeout_s=config.recovery.start_timeout_s)
+    timeout_s = config.recovery.start_timeout_s
+    return Seat(f"reward-{rank}", start, ready, budget, start_timeout_s=timeout_s, vacant=vacant)

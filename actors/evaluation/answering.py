@@ -78,7 +78,7 @@ class Answerer:
             ModelError: a prompt fills the whole context; it is never cut.
         """
         by_video = sorted(questions, key=lambda question: question.video)
-        size = PROMPTS_PER_GENERATOR * len(self.generators.seats)
+        size = PROMPTS_PER_GENERATOR * max(1, len(self.generators.attendance.present))
         decoding = asyncio.create_task(self._decode(by_video[:size], {}))
         try:
             for start in range(0, len(by_video), size):

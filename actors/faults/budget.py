@@ -65,7 +65,7 @@ class RestartBudget:
         Raises:
             FaultError: none is left; the first fault that wasn't got over is named.
         """
-        told = _first_line(cause)
+        told = first_line(cause)
         self._first_cause = self._first_cause or f"{worker}: {told}"
         self.count += 1
         self.by_role[worker.partition("-")[0]] += 1
@@ -98,7 +98,7 @@ class RestartBudget:
                 )
 
 
-def _first_line(cause: BaseException) -> str:
+def first_line(cause: BaseException) -> str:
     """Of Ray's account of a death; the rest names ids and ways to find logs."""
     lines = [" ".join(line.split()) for line in str(cause).splitlines()]
     return next((line for line in lines if line), type(cause).__name__)

@@ -37,11 +37,11 @@ class Roster:
         self._beating: asyncio.Task[None] | None = None
 
     async def follow(self, seats: Iterable[Seat]) -> None:
-        """Write the file now, once each seat that hasn't told yet did, and whenever one is filled anew."""
+        """Write the file now, once each seat that is waited for has told, and whenever a worker comes or goes."""
         self._seats = list(seats)
         await asyncio.gather(*(_told(seat) for seat in self._seats))
         for seat in self._seats:
-            seat.on_filled = self._write
+            seat.on_changed = self._write
         self._write()
         self._beating = asyncio.create_task(self._beat())
 
@@ -50,7 +50,7 @@ class Roster:
         if self._beating is not None:
             self._beating.cancel()
         for seat in self._seats:
-            seat.on_filled = None
+            seat.on_changed = None
         self._file.unlink(missing_ok=True)
 
     async def _beat(self) -> None:
@@ -70,7 +70,7 @@ class Roster:
 
 async def _told(seat: Seat) -> None:
     """Wait for its whereabouts; one that is dead already is noticed, and filled anew, by who needs it first."""
-    if seat.where is None:
+    if seat.where is None and not seat.vacant:
         with suppress(RayError, DeadlineError):
             await seat.filled()
 

@@ -14,13 +14,14 @@ from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from actors.cluster import START_TIMEOUT_S, DeadlineError, within
-from actors.faults.budget import RestartBudget
+from actors.faults.budget import RestartBudget, first_line
 from actors.faults.deaths import is_fault
 from actors.faults.watched import Whereabouts
 from museg.config.schema import RecoveryConfig
 
 _RESPONSE_S = 5.0
 _RETRY_S = 0.1
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 5.0, 320.0
 
 
 class Seat:
@@ -44,6 +45,7 @@ class Seat:
         budget: RestartBudget,
         *,
         start_timeout_s: float = START_TIMEOUT_S,
+        vacant: bool = False,
     ) -> None:
         """`start` creates an actor, `ready` is answered once it can work; `name` is what users know it by."""
         self.name = name
@@ -53,11 +55,13 @@ class Seat:
         self._ready = ready
         self._budget = budget
         self._start_timeout_s = start_timeout_s
+        self.vacant = vacant
+        """Nobody waits for its actor: the cluster may have no place for it yet."""
         self._refilling: asyncio.Task[None] | None = None
         self.where: Whereabouts | None = None
         """Of the present actor, once it can work."""
-        self.on_filled: Callable[[], None] | None = None
-        """Called whenever an actor can work, its whereabouts known."""
+        self.on_changed: Callable[[], None] | None = None
+        """Called whenever an actor can work, its whereabouts known, and when it can't any more."""
         self.actor = start()
 
     @classmethod
@@ -74,13 +78,43 @@ class Seat:
         """Wait until the present actor can work.
 
         Raises:
-            DeadlineError: it took longer than the start may.
+            DeadlineError: it took longer than the start may, and the seat isn't vacant.
         """
-        await within(self._start_timeout_s, f"the start of {self.name}", self._ready(self.actor))
+        ready = asyncio.ensure_future(self._ready(self.actor))
+        try:
+            while not ready.done():
+                try:
+                    await within(self._start_timeout_s, f"the start of {self.name}", asyncio.shield(ready))
+                except DeadlineError:
+                    if not self.vacant:
+                        raise
+            ready.result()
+        finally:
+            ready.cancel()
         with suppress(RayError, AttributeError):
             self.where = await self.actor.whereabouts.remote()
-        if self.on_filled is not None:
-            self.on_filled()
+        self._tell_of_change()
+
+    async def arrived(self, *, anew: bool) -> None:
+        """Wait until an actor can work, however long; `anew`: another one than the present.
+
+        One that dies before, or can't work where it is, is told of and followed by another after a pause.
+        """
+        pause_s = _FIRST_PAUSE_S
+        while True:
+            try:
+                if anew:
+                    await self.replace()
+                return await self.filled()
+            except (RayError, DeadlineError) as error:
+                self.tell(f"can't join, another try in {pause_s:g} s: {first_line(error)}")
+            anew = True
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+
+    def tell(self, what: str) -> None:
+        """Tell the user something of this worker."""
+        self._budget.say(f"{self.name} {what}")
 
     async def responds(self) -> bool:
         """Whether the actor is alive and doesn't hang; one that works at something long still answers."""
@@ -110,6 +144,7 @@ class Seat:
         self.actor = await within(self._start_timeout_s, f"the name of {self.name}", self._started())
         self.life += 1
         self.where = None
+        self._tell_of_change()
 
     async def _refill(self, fault: BaseException) -> None:
         try:
@@ -126,6 +161,10 @@ class Seat:
                     fault = again
         finally:
             self._refilling = None
+
+    def _tell_of_change(self) -> None:
+        if self.on_changed is not None:
+            self.on_changed()
 
     async def _started(self) -> ActorHandle:
         """A new actor under the old one's name, which Ray frees only when that is gone."""

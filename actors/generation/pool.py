@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from ray.exceptions import RayError, RayTaskError
 
 from actors.cluster import DeadlineError
+from actors.faults.attendance import Attendance, refilled
 from actors.faults.deaths import is_fault
 from actors.faults.seat import Seat
+from actors.generation.admission import Admission
 from actors.generation.requests import GeneratedGroup, GenerationRequest
 from actors.generation.seat_stream import HangError, SeatStream
 from actors.generation.workload import Workload
@@ -44,22 +46,20 @@ class GeneratorPool:
 
     Sampling and updating exclude each other, in the order in which they are asked for. The requests of a worker that
     dies or hangs go back to the queue; another worker fills its seat in the background, is brought the weights and
-    joins the sampling under way, or the next.
+    joins the sampling under way, or the next. So does whoever fills a seat that was vacant.
     """
 
     def __init__(self, seats: Sequence[Seat], config: GenerationConfig, occupation: Occupation | None = None) -> None:
-        self.seats = list(seats)
+        self.attendance = Attendance(seats, self._bring_weights)
+        self.seats = self.attendance.seats
         self.config = config
         self.occupation = occupation or Occupation()
         self.bring_weights: BringWeights | None = None
         """Gives a newcomer the weights that the others have; None: they have those of `model.path`, as it does."""
         self._in_use = asyncio.Lock()
-        self._renewals: dict[int, asyncio.Task[None]] = {}
-        """Under way or failed, by the seat's place."""
-        self._update_waits = False
+        self._admission = Admission()
         self._work: Workload | None = None
         """Of the sampling under way."""
-        self._bringing = asyncio.Lock()
 
     async def sample(self, requests: Sequence[GenerationRequest]) -> AsyncGenerator[GeneratedGroup, None]:
         """Yield one group per request, each once, in the order in which they finish; they start in their own.
@@ -72,8 +72,7 @@ class GeneratorPool:
         async with self._in_use:
             sampling = _Sampling(work=Workload(requests, [seat.name for seat in self.seats], self.occupation))
             self._work = sampling.work
-            ready = [rank for rank in range(len(self.seats)) if rank not in self._renewals]
-            shares = sampling.work.first_shares(ready, self.config.max_sequences)
+            shares = sampling.work.first_shares(self.attendance.present, self.config.max_sequences)
             streams = [
                 asyncio.create_task(self._serve(rank, sampling, shares.get(rank, [])))
                 for rank in range(len(self.seats) if requests else 0)
@@ -103,42 +102,49 @@ class GeneratorPool:
 
     @asynccontextmanager
     async def updating(self) -> AsyncIterator[None]:
-        """Nothing is sampled inside; sampling that was asked for before has ended, and all seats are filled.
+        """Nothing is sampled inside and nobody joins; sampling that was asked for before has ended.
+
+        As many workers are there as the run needs; who comes later is brought the weights.
 
         Raises:
             FaultError: workers died or hung more often than the run gets over.
         """
         async with self._in_use:
-            self._update_waits = True
-            try:
-                await asyncio.gather(*(asyncio.shield(renewal) for renewal in self._renewals.values()))
-            finally:
-                self._update_waits = False
-            yield
+            async with self._admission.update_waits():
+                await self.attendance.until_enough()
+            async with self._admission.updating():
+                yield
 
     async def mend(self, fault: BaseException) -> bool:
-        """Fill the seats whose worker is dead or hangs, if any, without weights; for use inside `updating`.
+        """Replace the workers that are dead or hang, if any, without weights; for use inside `updating`.
 
         Raises:
             FaultError: workers died or hung more often than the run gets over.
         """
-        lives = [seat.life for seat in self.seats]
-        responding = await asyncio.gather(*(seat.responds() for seat in self.seats))
-        lost = [rank for rank, responds in enumerate(responding) if not responds]
-        await asyncio.gather(*(_refill(self.seats[rank], fault, lives[rank]) for rank in lost))
+        present = self.attendance.present
+        lives = {rank: self.seats[rank].life for rank in present}
+        responding = await asyncio.gather(*(self.seats[rank].responds() for rank in present))
+        lost = [rank for rank, responds in zip(present, responding, strict=True) if not responds]
+        for rank in lost:
+            self.attendance.lost(rank, lives[rank], fault)
+        async with self._admission.update_waits():
+            await self.attendance.until_enough()
         return bool(lost)
+
+    async def release(self, nodes: Collection[str]) -> None:
+        """Take no more from workers on nodes that are about to go, as far as they can be spared."""
+        await self._admission.no_update()
+        self.attendance.release(nodes)
 
     def close(self) -> None:
         """Give up what is being replaced."""
-        for renewal in self._renewals.values():
-            renewal.cancel()
+        self.attendance.close()
 
     async def _serve(self, rank: int, sampling: _Sampling, first: Sequence[GenerationRequest]) -> None:
         """A seat's part, by whichever workers fill it; ends only by failing."""
         seat = self.seats[rank]
         while True:
-            if rank in self._renewals:
-                await asyncio.shield(self._renewals[rank])
+            await self.attendance.until_present(rank)
             life = seat.life
             stream = SeatStream(
                 seat, rank, sampling.number, sampling.work, sampling.finished.put_nowait, self.config.timeout_s
@@ -151,36 +157,23 @@ class GeneratorPool:
             except (RayError, HangError) as fault:
                 first = []
                 sampling.work.give_back(rank)
-                self._renewals[rank] = asyncio.create_task(self._renew(rank, fault, life))
+                self.attendance.lost(rank, life, fault)
 
-    async def _renew(self, rank: int, fault: BaseException, life: int) -> None:
-        """Fill a seat and bring the newcomer the weights, which may fail at either end."""
+    async def _bring_weights(self, rank: int) -> None:
+        """Bring a newcomer the weights, which may fail at either end."""
         seat = self.seats[rank]
-        await _refill(seat, fault, life)
         deadline_s = time.monotonic() + self.config.timeout_s
-        # Whoever waits for an update brings all seats its weights.
-        while self.bring_weights is not None and not self._update_waits:
+        while self.bring_weights is not None:
             life = seat.life
             try:
-                async with self._bringing:
-                    await self.bring_weights(seat)
-                break
+                async with self._admission.bringing() as needed:
+                    if needed:
+                        await self.bring_weights(seat)
+                return
             except (RayError, DeadlineError) as again:
                 if not is_fault(again) or time.monotonic() > deadline_s:
                     raise
                 if not await seat.responds():
-                    await _refill(seat, again, life)
+                    await (seat.arrived(anew=True) if seat.vacant else refilled(seat, again, life))
                 # Else it was the learner, which is mended elsewhere.
                 await asyncio.sleep(_RETRY_S)
-        del self._renewals[rank]
-
-
-async def _refill(seat: Seat, fault: BaseException, life: int) -> None:
-    """Fill a seat, again if the newcomer dies before it can work; the run's budget ends that."""
-    while True:
-        try:
-            return await seat.refill(fault, life)
-        except RayTaskError:
-            raise
-        except RayError as again:
-            fault, life = again, seat.life

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, Literal
 
 import ray
@@ -12,6 +12,7 @@ from ray.actor import ActorHandle
 from ray.exceptions import RayError
 
 from actors.cluster import DeadlineError
+from actors.faults.attendance import Attendance
 from actors.faults.deaths import is_fault
 from actors.faults.seat import Seat
 from actors.occupation import Occupation
@@ -21,6 +22,8 @@ from museg.rewards.scoring import RewardBreakdown
 from museg.video.clip import ClipFacts
 from museg.video.pixel_budget import FrameBudget
 
+_COPY_S = 10.0
+"""Longest wait for room in this node's object store: where there is none, a clip is only where it was made."""
 _Kind = Literal["decode", "score"]
 """A worker does one call of each kind at a time, in the order of asking."""
 
@@ -29,27 +32,31 @@ class RewardPool:
     """Hands each piece of work to the worker with the fewest calls outstanding.
 
     Who does it, and how often, changes nothing: the workers' methods are pure. So what a worker that died or hangs had
-    to do is done by another one, while its seat is filled anew.
+    to do is done by another one, while its seat is filled anew. Who fills a seat that was vacant takes part at once.
     """
 
     def __init__(self, seats: Sequence[Seat], timeout_s: float, occupation: Occupation | None = None) -> None:
         """`timeout_s` is the longest time for one video or one group's scores, from when the worker turns to it."""
-        self.seats = list(seats)
+        self.attendance = Attendance(seats)
+        self.seats = self.attendance.seats
         self.timeout_s = timeout_s
         self.occupation = occupation or Occupation()
-        self._refills: dict[int, asyncio.Task[None]] = {}
-        """Seats that are being filled anew, or couldn't be."""
         self._answered_s: dict[tuple[int, _Kind], float] = {}
         """When a worker last finished a call of that kind."""
 
     async def decode(self, video: str, budget: FrameBudget) -> tuple[DecodeOutcome, ray.ObjectRef]:
-        """The outcome and a reference to the clip, whose frames stay in the object store. Raises as `score` does."""
+        """The outcome and a reference to the clip, whose frames stay in the object store. Raises as `score` does.
+
+        A clip made on another node has a copy on this one, so that it outlives its node.
+        """
 
         def ask(actor: ActorHandle) -> Sequence[ray.ObjectRef]:
             refs: Sequence[ray.ObjectRef] = actor.decode.options(num_returns=2).remote(video, budget)
             return refs
 
         outcome, (_, clip) = await self._done("decode", f"decoding {video}", ask)
+        if outcome.node_id not in (None, ray.get_runtime_context().get_node_id()):
+            await asyncio.to_thread(ray.wait, [clip], timeout=_COPY_S)
         return outcome, clip
 
     async def score(
@@ -83,10 +90,18 @@ class RewardPool:
             except (RayError, DeadlineError) as fault:
                 if not is_fault(fault) or (isinstance(fault, DeadlineError) and await self._is_alive(rank, life)):
                     raise
-                self._refill(rank, life, fault)
+                self.attendance.lost(rank, life, fault)
                 continue
-            self._require_refills()
+            self.attendance.raise_failures()
             return answer, refs
+
+    async def release(self, nodes: Collection[str]) -> None:
+        """Take no more from workers on nodes that are about to go, as far as they can be spared."""
+        self.attendance.release(nodes)
+
+    def close(self) -> None:
+        """Give up what is being replaced."""
+        self.attendance.close()
 
     async def _answer(self, rank: int, kind: _Kind, what: str, ref: ray.ObjectRef) -> Any:
         """The value, within the deadline, which begins when the worker has finished what it was asked before."""
@@ -107,33 +122,12 @@ class RewardPool:
     async def _is_alive(self, rank: int, life: int) -> bool:
         """Whether the worker of that life still lives and doesn't hang."""
         responds = await self.seats[rank].responds()
-        return responds and self.seats[rank].life == life and rank not in self._refills
-
-    def _refill(self, rank: int, life: int, fault: BaseException) -> None:
-        """Have the seat filled anew while the others go on."""
-        if rank in self._refills or self.seats[rank].life != life:
-            return
-        refill = self._refills[rank] = asyncio.create_task(self.seats[rank].refill(fault, life))
-
-        def forget(task: asyncio.Task[None]) -> None:
-            if not task.cancelled() and task.exception() is None:
-                del self._refills[rank]
-
-        refill.add_done_callback(forget)
-
-    def _require_refills(self) -> None:
-        """Raise what kept a seat from being filled anew."""
-        for refill in self._refills.values():
-            if refill.done():
-                refill.result()
+        return responds and self.seats[rank].life == life and rank in self.attendance.present
 
     async def _least_busy(self) -> int:
         """A seat that has a worker; waits for one where all are being filled anew."""
-        while not (manned := [rank for rank in range(len(self.seats)) if rank not in self._refills]):
-            await asyncio.wait(self._refills.values(), return_when=asyncio.FIRST_COMPLETED)
-            self._require_refills()
-        self._require_refills()
-        return min(manned, key=lambda rank: self.occupation.outstanding(_name(rank)))
+        await self.attendance.until_any()
+        return min(self.attendance.present, key=lambda rank: self.occupation.outstanding(_name(rank)))
 
 
 def _name(rank: int) -> str:

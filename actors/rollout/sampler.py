@@ -59,6 +59,11 @@ class Sampler:
         """The rollouts of a step that is being sampled, as they come."""
         return self._steps.pop(step)
 
+    def num_workers(self) -> dict[str, float]:
+        """`workers/<kind>`: how many are there at present."""
+        attendances = {"generation": self.generators.attendance, "reward": self.reward_workers.attendance}
+        return {f"workers/{kind}": len(attendance.present) for kind, attendance in attendances.items()}
+
     def close(self) -> None:
         """Give up what is still being sampled."""
         for sampling in self._running:

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 
 import ray
 
+from actors.draining import living_nodes
 from actors.reward.pool import RewardPool
 from actors.reward.worker import DecodeOutcome
 from museg.video.limits import GIB
@@ -116,8 +117,3 @@ class VideoSource:
         while self._num_bytes > self.max_bytes:
             _, (outcome, _) = self._kept.popitem(last=False)
             self._num_bytes -= outcome.num_bytes
-
-
-def living_nodes() -> set[str]:
-    """Ids of the cluster's nodes that haven't died."""
-    return {node["NodeID"] for node in ray.nodes() if node["Alive"]}

@@ -103,7 +103,7 @@ async def _trained(workers: SupervisedWorkers, trainer: SupervisedTrainer, conso
     try:
         begin_logs(trainer.telemetry, config, run, trainer.start.step, progress.say)
         async with (
-            watched_for_draining(workers.seats, trainer.checkpoints.ask_because),
+            watched_for_draining(workers.seats, trainer.checkpoints.ask_because, workers.release),
             watched_for_hangs(workers.seats, config.recovery.heartbeat_s, progress.say),
         ):
             with progress:
@@ -117,6 +117,7 @@ async def _trained(workers: SupervisedWorkers, trainer: SupervisedTrainer, conso
     finally:
         trainer.prompts.close()
         roster.close()
+        workers.close()
     return _sum_up(trainer, "completed" if last_step == config.grpo.steps else "interrupted", last_step, console)
 
 

@@ -48,6 +48,8 @@ class WeightPublisher:
     async def publish(self, version: int, only: Sequence[Seat] | None = None) -> SyncStats:
         """Send the current weights as `version`; on return every generator holds them and no trace of older ones.
 
+        Those of vacant seats don't: they are brought them when they come.
+
         None of those that take them may generate meanwhile, nor may the learner step. After a failure the same or a
         later version can be published again.
 
@@ -56,7 +58,8 @@ class WeightPublisher:
             RayError: one of them failed or died.
         """
         started = time.perf_counter()
-        generators = [seat.actor for seat in (self._generators if only is None else only)]
+        present = [seat for seat in self._generators if not seat.vacant]
+        generators = [seat.actor for seat in (present if only is None else only)]
         route = self._route_to(generators)
         await route.prepare()
         await self._within_deadline(

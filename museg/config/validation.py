@@ -89,6 +89,7 @@ def _clipping(config: Config) -> Iterator[str]:
 def _generation(config: Config) -> Iterator[str]:
     generation = config.generation
     yield from _at_least("generation.workers", generation.workers, 1)
+    yield from _most_workers("generation", generation.workers, generation.max_workers)
     yield from _at_least("generation.threads", generation.threads, 1)
     yield from _at_least("generation.max_sequences", generation.max_sequences, config.grpo.group_size, "a whole group")
     yield from _at_least("generation.tensor_parallel_size", generation.tensor_parallel_size, 1)
@@ -106,8 +107,14 @@ def _generation(config: Config) -> Iterator[str]:
             yield f"{key} ({tokens}) must be below {bound}: the prompt needs room"
 
 
+def _most_workers(role: str, workers: int, max_workers: int | None) -> Iterator[str]:
+    if max_workers is not None:
+        yield from _at_least(f"{role}.max_workers", max_workers, workers, f"{role}.workers, with which a run begins")
+
+
 def _rewards(config: Config) -> Iterator[str]:
     yield from _at_least("reward.workers", config.reward.workers, 1)
+    yield from _most_workers("reward", config.reward.workers, config.reward.max_workers)
     yield from _at_least("reward.cpus", config.reward.cpus, 0)
     yield from _above_zero("reward.timeout_s", config.reward.timeout_s)
     if not config.reward.functions:

@@ -75,4 +75,5 @@ def test_another_division_of_the_learners_state_is_refused(run: RunDirectory, ov
 
 
 def test_other_numbers_of_generators_and_reward_workers_go_on(run: RunDirectory) -> None:
-    assert starting_point(config_of("generation.workers=2", "reward.workers=5"), run).state.step == 30
+    config = config_of("generation.workers=2", "reward.workers=5", "generation.max_workers=3")
+    assert starting_point(config, run).state.step == 30

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from museg.runs.directory import RunDirectory
 
-PASSING = ("time/", "throughput/", "idle/", "restarts/", "sync/gb_per_s", "video/cache_hit_rate")
+PASSING = ("time/", "throughput/", "idle/", "restarts/", "workers/", "sync/gb_per_s", "video/cache_hit_rate")
 """Beginnings of the metrics that tell of the machine and of the moment, not of the training."""
 PHASES = ("wait_video", "generate", "reward", "learn", "sync")
 

@@ -57,8 +57,8 @@ def test_a_run_goes_on_with_the_same_numbers_when_a_node_with_a_generator_is_los
     assert list(record.misused_samples(NUM_SAMPLES)) == []
 
 
-def run_on(cluster: Cluster, material: Material, name: str) -> tuple[RunDirectory, subprocess.Popen[str]]:
-    shape = [*SHARES, f"grpo.steps={STEPS}"]
+def run_on(cluster: Cluster, material: Material, name: str, *more: str) -> tuple[RunDirectory, subprocess.Popen[str]]:
+    shape = [*SHARES, f"grpo.steps={STEPS}", *more]
     return material.run(name), launched(material.command(name, *shape), RAY_ADDRESS=cluster.address)
 
 

@@ -87,6 +87,9 @@ class RewardRulesConfig:
 @dataclass(kw_only=True)
 class RewardConfig:
     workers: int = 4
+    """The run begins with so many and always has so many."""
+    max_workers: int | None = None
+    """More join, up to so many, when the cluster has a place for them, and may leave again; null: none."""
     preset: RewardPreset = RewardPreset.reference
     """Rules of the rewards (museg/rewards/rules.py)."""
     rules: RewardRulesConfig = field(default_factory=RewardRulesConfig)

@@ -10,6 +10,9 @@ from museg.config.choices import Schedule, SyncBackend
 @dataclass(kw_only=True)
 class GenerationConfig:
     workers: int = 1
+    """The run begins with so many and always has so many."""
+    max_workers: int | None = None
+    """More join, up to so many, when the cluster has a place for them, and may leave again; null: none."""
     temperature: float = 0.9
     top_p: float = 1.0
     """Must be 1: the learner scores the whole distribution."""

@@ -66,3 +66,18 @@ def test_one_that_never_starts_ends_in_the_first_cause_when_the_budget_is_spent(
             await seat.refill(RayActorError(error_msg="it was struck"), 0)
 
     asyncio.run(scenario())
+
+
+def test_one_that_may_come_is_tried_again_without_being_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario() -> None:
+        seat = frail_seat(tmp_path / "deaths", max_restarts=0)
+        await seat.filled()
+        (tmp_path / "deaths").write_text("2")
+        await seat.arrived(anew=True)
+        assert seat.life == 3
+        assert await seat.responds()
+
+    monkeypatch.setattr("actors.faults.seat._FIRST_PAUSE_S", 0.1)
+    asyncio.run(scenario())

@@ -130,7 +130,7 @@ def test_a_generator_lost_in_mid_sampling_changes_nothing_and_comes_back_with_th
         assert samples == undisturbed
         assert versions(groups) == {run.version}
         # Without an update in sight it is brought the weights, however early the sampling ended.
-        while pool._renewals:
+        while not pool.attendance.settled:
             await asyncio.sleep(0.1)
         assert run.budget.count == spent + 1
         assert await run.seats[rank].actor.weights_version.remote() == run.version

@@ -124,7 +124,7 @@ def test_a_worker_that_dies_or_hangs_in_mid_decode_is_replaced_and_the_clip_come
         assert pool.occupation.outstanding("reward-0") == 1
         os.kill(worker, blow)
         frames = await decoding
-        await until(lambda: seat.life == life + 1 and not pool._refills)
+        await until(lambda: seat.life == life + 1 and pool.attendance.settled)
         assert budget.count == count + 1
         assert (seat.life, other.life) == (life + 1, 0)
         await until(lambda: is_gone(worker) and is_gone(decoder))
@@ -215,8 +215,8 @@ def test_a_long_queue_at_a_worker_is_no_hang(seats: list[Seat], config: Config) 
 
 def test_a_run_that_may_replace_nobody_ends_with_the_first_death(seats: list[Seat]) -> None:
     async def disturb() -> None:
-        pool = await pool_of(seats)
-        pool.seats = [Seat.of(seat.actor, f"reward-{rank}") for rank, seat in enumerate(seats)]
+        await pool_of(seats)
+        pool = RewardPool([Seat.of(seat.actor, f"reward-{rank}") for rank, seat in enumerate(seats)], timeout_s=60)
         for seat in seats:
             os.kill(pid_of(seat), signal.SIGKILL)
         await pool.decode("a.mp4", BUDGET)

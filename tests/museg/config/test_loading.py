@@ -55,6 +55,10 @@ def test_a_dumped_configuration_loads_as_the_same(tmp_path: Path) -> None:
         ("grpo.clip_low=0.2", "grpo.clip_high is missing beside grpo.clip_low"),
         ("grpo.importance_cap=0", "grpo.importance_cap must be above 0 (got 0)"),
         ("grpo.max_resample_rounds=0", "grpo.max_resample_rounds must be at least 1 (got 0)"),
+        (
+            "reward.max_workers=1",
+            "reward.max_workers must be at least 2 (got 1): reward.workers, with",
+        ),
         ("learner.zero_stage=4", "learner.zero_stage must be 0, 1, 2 or 3 (got 4)"),
         ("generation.temperature=0", "generation.temperature must be above 0"),
         ("generation.top_p=0.9", "generation.top_p must be 1"),
