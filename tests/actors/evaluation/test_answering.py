@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import AsyncGenerator, Sequence
+from types import SimpleNamespace
 
 from actors.evaluation.answering import PROMPTS_PER_GENERATOR, Answer, Answerer, Question
 from actors.generation import GeneratedGroup, GenerationRequest
@@ -28,7 +29,7 @@ class Parrots:
     """Stands for one generator, which answers what it was asked about which clip, the last question first."""
 
     def __init__(self) -> None:
-        self.seats = [None]
+        self.attendance = SimpleNamespace(present=[0])
         self.asked: list[int] = []
 
     async def sample(self, requests: Sequence[GenerationRequest]) -> AsyncGenerator[GeneratedGroup, None]:
