@@ -24,9 +24,8 @@ examples:
 """
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command. Exit codes: 0 done, 2 a mistake that the user can mend (one line on stderr), 3 too many faults,
-    130 interrupted."""
+def build_parser() -> argparse.ArgumentParser:
+    """The whole command line; `run` of what it parses is the command's function."""
     parser = argparse.ArgumentParser(
         prog="museg", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -34,7 +33,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for command in (train, sft, status, eval, score, data, warm_start, report, bench, plan):
         command.add_parser(commands)
-    args = parser.parse_args(argv)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command. Exit codes: 0 done, 2 a mistake that the user can mend (one line on stderr), 3 too many faults,
+    130 interrupted."""
+    args = build_parser().parse_args(argv)
     try:
         with terminating_as_interrupted():
             code: int = args.run(args)

@@ -39,6 +39,7 @@ examples:
   museg score --input runs/quickstart/rollouts/step-000080.jsonl --output scored.jsonl
   museg score --input answers.jsonl --output - --preset robust --rule pairing=start | head -1
   museg score --input answers.jsonl --output scored.jsonl --json
+  museg score --input answers.jsonl --output scored.jsonl --function my_package.rewards:duration_penalty
 """
 
 
@@ -67,6 +68,13 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         default=[],
         help=f"a rule that differs from the preset's, as in reward.rules; repeatable ({flags})",
     )
+    parser.add_argument(
+        "--function",
+        metavar="PATH",
+        action="append",
+        default=[],
+        help="also a reward function of yours, package.module:function as in reward.functions; repeatable",
+    )
     parser.add_argument("--json", action="store_true", help="print the summary as one JSON object")
     parser.set_defaults(run=run)
 
@@ -75,13 +83,17 @@ def run(args: argparse.Namespace) -> int:
     """Score the file and print the summary.
 
     Raises:
-        ConfigError: an unknown rule, a value that it can't have, or two outputs on one stream.
+        ConfigError: an unknown rule, a value that it can't have, a function that isn't there, or two outputs on one
+            stream.
         DataError: the input is missing or a row isn't a completion; no output is left then.
+        RewardError: a function of the user's failed on a row; no output is left then, either.
     """
     if args.json and args.output == "-":
         raise ConfigError("score: --json prints on standard output, where --output - writes the rows: name a file")
     rules = rules_from(args.rule)
-    scorer = Scorer.from_config(RewardConfig(preset=RewardPreset(args.preset), rules=rules))
+    reward = RewardConfig(preset=RewardPreset(args.preset), rules=rules)
+    reward.functions += args.function
+    scorer = Scorer.from_config(reward)
     origin = "standard input" if args.input == "-" else args.input
     try:
         with _lines(args.input) as lines, _output(args.output) as output:

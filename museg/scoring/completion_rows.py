@@ -27,6 +27,8 @@ class CompletionRow:
 def read_completion_row(line: bytes, where: str, number: int) -> CompletionRow:
     """`{"completion", "solution", "task"?, "duration"?, …}`, such as a line of a run's rollouts files.
 
+    `idx`, `problem` and `video` are taken over for reward functions of the user's own; the number of the row stands for
+    an `idx` that isn't there.
     As in sample files, segments with start > end are turned round and those with start = end dropped.
 
     Raises:
@@ -41,15 +43,22 @@ def read_completion_row(line: bytes, where: str, number: int) -> CompletionRow:
     solution = tuple((min(pair), max(pair)) for pair in row.pairs("solution") if pair[0] != pair[1])
     if not solution:
         raise DataError(f"{where}: all segments of 'solution' have zero length: mend or remove the row")
+    idx = fields.get("idx")
     sample = Sample(
-        idx=number,
-        problem="",
+        idx=idx if isinstance(idx, int) else number,
+        problem=_text_or_empty(fields, "problem"),
         solution=solution,
-        video="",
+        video=_text_or_empty(fields, "video"),
         task=NO_TASK if fields.get("task") is None else row.text("task"),
         duration_s=row.optional_seconds("duration"),
     )
     return CompletionRow(fields=fields, completion=completion, sample=sample)
+
+
+def _text_or_empty(fields: dict[str, object], name: str) -> str:
+    """Of a field that only reward functions of the user's own look at."""
+    value = fields.get(name)
+    return value if isinstance(value, str) else ""
 
 
 def _object(line: bytes, where: str) -> dict[str, object]:

@@ -53,6 +53,27 @@ def test_presets_and_rules_change_the_scores(tmp_path: Path) -> None:
     assert values == pytest.approx([2 / 3 + 0.75, (0.5 + 0.75) / 2, 2 / 3 + 0.75], abs=1e-5)
 
 
+def test_a_function_of_the_users_own_is_given_the_row_and_scored_beside_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "rewards_at_hand.py").write_text(
+        "def told(answer, sample, clip):\n"
+        "    assert (sample.idx, sample.video, sample.problem, clip) == (7, 'a.mp4', 'when?', None)\n"
+        "    return sample.duration_s - answer.segments[0][1]\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    row = {"idx": 7, "video": "a.mp4", "problem": "when?", "duration": 30, "solution": [[10, 20]]}
+    rows = written(tmp_path / "rows.jsonl", row | {"completion": "<answer>10-15</answer>"})
+    command = ["score", "--input", str(rows), "--output", "out.jsonl", "--function", "rewards_at_hand:told"]
+    assert main(command) == 0
+    assert json.loads((tmp_path / "out.jsonl").read_text())["rewards"]["told"] == 15.0
+    written(rows, row | {"completion": "no answer"})
+    assert main([*command, "--output", "none.jsonl"]) == exit_codes.USER_ERROR
+    complaint = "museg: reward function rewards_at_hand:told on sample 7 (a.mp4) raised IndexError"
+    assert capsys.readouterr().err.startswith(complaint)
+    assert not (tmp_path / "none.jsonl").exists()
+
+
 def test_a_bad_row_is_named_and_leaves_the_old_output(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = written(tmp_path / "rows.jsonl", {"completion": "", "solution": [[1, 2]]}, {"completion": ""})
     (tmp_path / "out.jsonl").write_text("old")
@@ -86,6 +107,7 @@ def test_a_file_may_be_scored_in_place(tmp_path: Path) -> None:
         (["--rule", "pairng=start"], "--rule 'pairng=start' isn't key=value with the key of a rule: did you mean pair"),
         (["--rule", "pairing=stat"], "--rule: pairing: Invalid value 'stat', expected one of [emission, start, assign"),
         (["--rule", "epsilon=-1"], "reward.rules.epsilon must be at least 0"),
+        (["--function", "duration"], "reward.functions names 'duration', which isn't a reward"),
         (["--input", "none.jsonl"], "none.jsonl: no such file of completions"),
         (["--input", "."], ".: is a folder"),
         (["--output", "none/out.jsonl"], "none/out.jsonl: can't be written (No such file or directory)"),
