@@ -71,6 +71,12 @@ class Page:
                 for line in block.text.replace("\\\n", " ").splitlines():
                     yield shlex.split(line, comments=True)
 
+    def named_commands(self) -> Iterator[list[str]]:
+        """The words of each `museg …` in the prose."""
+        for code in _INLINE_CODE.findall(self.prose):
+            if code.startswith("`museg "):
+                yield shlex.split(code.strip("`").replace(r"\|", "|"))
+
     def links(self) -> Iterator[str]:
         return (target for target in _LINK.findall(_INLINE_CODE.sub("", self.prose)) if "://" not in target)
 

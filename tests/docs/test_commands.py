@@ -62,6 +62,18 @@ def load_what_it_names(args: Namespace, page: Page, folder: Path) -> None:
         (load_supervised_config if args.command == "sft" else load_config)(path, overrides)
 
 
+@every_page
+def test_every_command_that_a_sentence_names_is_one(page: Page, capsys: pytest.CaptureFixture[str]) -> None:
+    for words in page.named_commands():
+        try:
+            build_parser().parse_args(museg_arguments(words))
+        except SystemExit as end:
+            # A sentence may leave out what a command needs, but name none of its options or values wrongly.
+            complaint = capsys.readouterr().err
+            if end.code and "required" not in complaint and "expected" not in complaint:
+                pytest.fail(f"{shlex.join(words)}: {complaint}")
+
+
 def test_commands_are_found_wherever_they_stand(tmp_path: Path) -> None:
     commands = (
         "museg data synth --output a   # makes it\nray job submit -- \\\n    python -m museg plan b.yaml … | head\n"
