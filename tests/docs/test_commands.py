@@ -103,10 +103,15 @@ def test_every_call_of_make_has_a_target_and_arguments_that_load(page: Page) -> 
 
 
 @every_page
-def test_what_is_shown_of_a_configuration_has_the_schemas_keys(page: Page) -> None:
+def test_what_is_shown_of_a_configuration_has_the_schemas_keys_and_a_whole_one_loads(
+    page: Page, tmp_path: Path
+) -> None:
     schema = OmegaConf.structured(Config)
     for block in page.blocks:
-        if block.language == "yaml":
+        if block.language == "yaml" and block.title:
+            (tmp_path / block.title).write_text(block.text, encoding="utf-8")
+            load_config(tmp_path / block.title)
+        elif block.language == "yaml":
             shown = yaml.safe_load(block.text)
             if shown.keys() & set(schema) == shown.keys():
                 OmegaConf.merge(schema, shown)
