@@ -9,16 +9,20 @@ import signal
 import socket
 from collections.abc import Awaitable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, TypeVar
 
 import ray
 
 from museg.config.schema import Config
 from museg.errors import ConfigError, UserError
+from museg.runs.directory import RunDirectory
 
 T = TypeVar("T")
 START_TIMEOUT_S = 900.0
 _LISTENER_S = 10.0
+_JOBS_FOLDER = "/working_dir_files/_ray_pkg_"
+"""In the path of what `ray job submit --working-dir` unpacks."""
 
 
 class DeadlineError(UserError):
@@ -80,6 +84,21 @@ def _why_not_joined(address: str, error: OSError) -> str:
     if "AuthToken" in str(cause):
         return f"RAY_ADDRESS={address}: it wants a token: set RAY_AUTH_MODE=token, with it in ~/.ray/auth_token"
     return f"RAY_ADDRESS={address}: no Ray cluster answers there: see `ray status`, or unset it for a local Ray"
+
+
+def run_directory(config: Config) -> RunDirectory:
+    """Where the run leaves everything.
+
+    Raises:
+        ConfigError: it would go with the folder that a submitted job works in.
+    """
+    root = Path(config.run.root)
+    if not root.is_absolute() and _JOBS_FOLDER in Path.cwd().as_posix():
+        raise ConfigError(
+            f"run.root={root} would lie in the job's copy of its working directory, which Ray removes: give an absolute "
+            "path, on a cluster of several nodes on storage that they share"
+        )
+    return RunDirectory(root.absolute() / config.run.name)
 
 
 def required_cpus(config: Config) -> float:

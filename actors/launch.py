@@ -14,7 +14,7 @@ from rich.console import Console
 from transformers import Qwen2_5_VLProcessor
 
 from actors.checkpointing.writer import CheckpointWriter
-from actors.cluster import object_store_bytes, ray_session, reserved_and_offered
+from actors.cluster import object_store_bytes, ray_session, reserved_and_offered, run_directory
 from actors.draining import watched_for_draining
 from actors.evaluation.evaluator import Evaluator
 from actors.faults.budget import RestartBudget, replaced_by_role
@@ -74,7 +74,7 @@ def run_training(config: Config, console: Console) -> Summary:
     Raises:
         UserError: the configuration, the data, the videos or the model can't be used.
     """
-    run = RunDirectory(Path(config.run.root).absolute() / config.run.name)
+    run = run_directory(config)
     require_packages(config.telemetry)
     inputs = Inputs.read(config)
     with closing(RunLock(run.path)) as lock:

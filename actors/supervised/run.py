@@ -12,7 +12,7 @@ from rich.console import Console
 from transformers import Qwen2_5_VLProcessor
 
 from actors.checkpointing.writer import CheckpointWriter
-from actors.cluster import ray_session, reserved_and_offered
+from actors.cluster import ray_session, reserved_and_offered, run_directory
 from actors.draining import watched_for_draining
 from actors.faults.budget import RestartBudget, replaced_by_role
 from actors.faults.heartbeat import watched_for_hangs
@@ -50,7 +50,7 @@ def run_supervised(config: Config, console: Console) -> Summary:
     Raises:
         UserError: the configuration, the data, the videos or the model can't be used.
     """
-    run = RunDirectory(Path(config.run.root).absolute() / config.run.name)
+    run = run_directory(config)
     require_packages(config.telemetry)
     check_model_folder(Path(config.model.path))
     samples = read_samples(Path(config.data.train))

@@ -17,7 +17,7 @@ examples:
   museg sft configs/sft.yaml model.path=/models/Qwen2.5-VL-7B-Instruct data.video_root=/videos run.name=first
   museg sft configs/sft.yaml learner.ranks=4 sft.batch_size=16 learner.lr=1e-5
   ray job submit --working-dir . --runtime-env-json '{"env_vars": {"RAY_JOB_STOP_WAIT_TIME_S": "40"}}' -- \\
-      python -m museg sft configs/sft.yaml
+      python -m museg sft configs/sft.yaml run.root=/shared/runs
 
 checkpoints/step-NNNNNN/hf of the run is a model.path for `museg train` and `museg eval`. A run whose directory exists
 goes on after its newest checkpoint (resume=auto). Ctrl-C finishes the step, writes a checkpoint and exits with 130.

@@ -12,7 +12,7 @@ examples:
   museg train configs/two_stages.yaml model.path=/models/Qwen2.5-VL-7B-Instruct data.video_root=/videos run.name=both
   museg train configs/quickstart.yaml run.name=hot 'phases=[{name: a, steps: 60}, {name: b, steps: 20, lr: 1e-3}]'
   ray job submit --working-dir . --runtime-env-json '{"env_vars": {"RAY_JOB_STOP_WAIT_TIME_S": "40"}}' -- \\
-      python -m museg train configs/stage_1.yaml
+      python -m museg train configs/stage_1.yaml run.root=/shared/runs
 
 With RAY_ADDRESS set (as in a submitted job) the run uses that cluster, otherwise it starts a local Ray and stops it at
 the end. A run whose directory exists goes on after its newest whole checkpoint (resume=auto). Ctrl-C or SIGTERM

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import ray
 
-from actors.cluster import ray_session
-from museg.config.schema import Config
+from actors.cluster import ray_session, run_directory
+from museg.config.schema import Config, RunConfig
 from museg.errors import ConfigError
 
 JOIN = "import ray, sys; ray.init(sys.argv[1], log_to_driver=False); print('joined')"
@@ -38,6 +38,18 @@ def test_an_address_where_nobody_listens_is_told_at_once(monkeypatch: pytest.Mon
         ray_session(Config()),
     ):
         raise AssertionError("joined")
+
+
+def test_a_submitted_jobs_run_does_not_go_with_its_copy_of_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "runtime_resources" / "working_dir_files" / "_ray_pkg_0123456789abcdef"
+    folder.mkdir(parents=True)
+    monkeypatch.chdir(folder)
+    with pytest.raises(ConfigError, match="run.root=runs would lie in the job's copy of its working directory"):
+        run_directory(Config(run=RunConfig(name="lost")))
+    kept = run_directory(Config(run=RunConfig(name="kept", root=str(tmp_path))))
+    assert kept.path == tmp_path / "kept"
 
 
 def join(address: str, environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
