@@ -95,8 +95,8 @@ def run_directory(config: Config) -> RunDirectory:
     root = Path(config.run.root)
     if not root.is_absolute() and _JOBS_FOLDER in Path.cwd().as_posix():
         raise ConfigError(
-            f"run.root={root} would lie in the job's copy of its working directory, which Ray removes: give an absolute "
-            "path, on a cluster of several nodes on storage that they share"
+            f"run.root={root} would lie in the job's copy of its working directory, which Ray removes: give an "
+            "absolute path, on a cluster of several nodes on storage that they share"
         )
     return RunDirectory(root.absolute() / config.run.name)
 

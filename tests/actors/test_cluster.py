@@ -46,7 +46,7 @@ def test_a_submitted_jobs_run_does_not_go_with_its_copy_of_the_working_directory
     folder = tmp_path / "runtime_resources" / "working_dir_files" / "_ray_pkg_0123456789abcdef"
     folder.mkdir(parents=True)
     monkeypatch.chdir(folder)
-    with pytest.raises(ConfigError, match="run.root=runs would lie in the job's copy of its working directory"):
+    with pytest.raises(ConfigError, match=r"run\.root=runs would lie in the job's copy of its working directory"):
         run_directory(Config(run=RunConfig(name="lost")))
     kept = run_directory(Config(run=RunConfig(name="kept", root=str(tmp_path))))
     assert kept.path == tmp_path / "kept"
