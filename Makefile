@@ -27,7 +27,7 @@ bench: setup ## All benches of docs/performance.md, one after the other (about 1
 
 chaos: setup ## Kill and stop every kind of worker in every phase, lose a node, then ten minutes with a kill every 30 s (ARGS="--kills 200 --seed 1")
 	@$(PYTHON) -m tests.chaos.suite $(ARGS)
-	@$(PYTHON) -m pytest -m thorough
+	@$(PYTHON) -m pytest -m thorough --timeout 1800
 	@$(PYTHON) -m tests.chaos.soak --minutes 10
 
 lint: setup ## Style and likely mistakes

@@ -34,8 +34,9 @@ def train(museg: Museg, overrides: Sequence[str], *more: str) -> str:
     return done.stdout
 
 
+@pytest.mark.parametrize("interruptions", [(4,), pytest.param((2, 5), marks=pytest.mark.thorough)])
 def test_a_run_of_two_phases_is_the_two_runs_and_stays_so_when_it_is_interrupted(
-    museg: Museg, workplace: Workplace, overrides: list[str], tmp_path: Path
+    museg: Museg, workplace: Workplace, overrides: list[str], tmp_path: Path, interruptions: Sequence[int]
 ) -> None:
     train(museg, overrides, "run.name=alone_1")
     handed_on = workplace.run("alone_1").checkpoint(3) / "hf"
@@ -54,7 +55,7 @@ def test_a_run_of_two_phases_is_the_two_runs_and_stays_so_when_it_is_interrupted
     page = Page(workplace.run("phased").report_file.read_text())
     assert "stage_2" in [phase["name"] for phase in page.index()["phases"]]
 
-    for interrupted_at in (2, 4):
+    for interrupted_at in interruptions:
         elsewhere = Workplace(data=workplace.data, model=workplace.model, runs=tmp_path / f"after-{interrupted_at}")
         shutil.copytree(workplace.run("phased").path, elsewhere.run("phased").path)
         for step in range(interrupted_at + 1, 7):

@@ -18,6 +18,7 @@ SHAPE = OverlapShape(
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_every_way_samples_the_same_completions_and_each_ratio_is_of_its_own_times(tmp_path: Path) -> None:
     figures = measure_overlap(SHAPE, tmp_path)
     apart, streaming, ahead = figures["ways"]

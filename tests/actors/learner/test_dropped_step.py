@@ -20,7 +20,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-@pytest.mark.parametrize("zero_stage", [2, 3])
+@pytest.mark.parametrize("zero_stage", [pytest.param(2, marks=pytest.mark.thorough), 3])
 def test_a_checkpoint_after_a_dropped_step_is_that_of_the_step_before(
     local_ray: None, make_config: Callable[..., Config], batch: Batch, tmp_path: Path, zero_stage: int
 ) -> None:

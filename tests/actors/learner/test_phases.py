@@ -21,7 +21,11 @@ from tests.actors.learner.test_worker import EVEN
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module", params=[(1, 0), (2, 3)], ids=lambda p: f"{p[0]}-ranks-zero-{p[1]}")
+@pytest.fixture(
+    scope="module",
+    params=[(1, 0), pytest.param((2, 3), marks=pytest.mark.thorough)],
+    ids=lambda p: f"{p[0]}-ranks-zero-{p[1]}",
+)
 def gang(request: pytest.FixtureRequest, local_ray: None, make_config: Callable[..., Config]) -> Iterator[Gang]:
     ranks, zero_stage = request.param
     gang = Gang(make_config(ranks=ranks, zero_stage=zero_stage))

@@ -191,7 +191,9 @@ CASES: dict[str, tuple[int, int, int, dict[tuple[int, str], Disturb]]] = {
 }
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(
+    "case", [pytest.param(case, marks=pytest.mark.thorough) if case == "2-ranks-zero-2" else case for case in CASES]
+)
 def test_ranks_that_are_killed_or_stopped_leave_weights_and_statistics_as_they_would_have_been(
     local_ray: None, make_config: Callable[..., Config], batch: Batch, tmp_path: Path, case: str
 ) -> None:

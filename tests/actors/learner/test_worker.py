@@ -79,7 +79,9 @@ def plain_run(make_config: Callable[..., Config], batch: Batch) -> PlainRun:
 
 
 @pytest.fixture(
-    scope="module", params=[(1, 0), (2, 0), (2, 1), (2, 2), (2, 3)], ids=lambda p: f"{p[0]}-ranks-zero-{p[1]}"
+    scope="module",
+    params=[(1, 0), (2, 0), pytest.param((2, 1), marks=pytest.mark.thorough), (2, 2), (2, 3)],
+    ids=lambda p: f"{p[0]}-ranks-zero-{p[1]}",
 )
 def running_gang(
     request: pytest.FixtureRequest,
