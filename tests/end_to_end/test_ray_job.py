@@ -17,6 +17,7 @@ import yaml
 from ray.job_submission import JobStatus, JobSubmissionClient
 
 from deploy.kuberay.check import build
+from tests.chromium import chromium
 from tests.end_to_end.conftest import REPOSITORY, Workplace
 
 pytestmark = pytest.mark.slow
@@ -137,24 +138,52 @@ def status(address: str, method: str, path: str, **headers: str) -> int:
         return error.code
 
 
-def test_the_demo_for_kubernetes_succeeds_as_a_job_whose_entrypoint_is_the_manifests(
-    ray_head: str, in_the_pod: Path, workplace: Workplace
-) -> None:
+@pytest.fixture(scope="module")
+def demo(ray_head: str, in_the_pod: Path) -> str:
+    """The submission id of the overlay cpu-demo's job, which has ended."""
     if shutil.which("kubectl") is None:
         pytest.skip("kubectl, which builds the manifests, isn't installed (Debian: kubernetes-client)")
     manifests = {(m["kind"], m["metadata"]["name"]): m for m in build(DEPLOYED / "overlays" / "cpu-demo")}
     (in_the_pod / "job" / "run.yaml").write_text(manifests["ConfigMap", "museg-run"]["data"]["run.yaml"])
     spec = manifests["RayJob", "museg"]["spec"]
     client = connected(ray_head)
-    job = client.submit_job(entrypoint=spec["entrypoint"], runtime_env=yaml.safe_load(spec["runtimeEnvYAML"]))
+    job: str = client.submit_job(
+        entrypoint=spec["entrypoint"],
+        runtime_env=yaml.safe_load(spec["runtimeEnvYAML"]),
+        submission_id="demo-1",
+        metadata={"job_name": "demo"},
+    )
     deadline = time.monotonic() + 400
-    while not (status := client.get_job_status(job)).is_terminal():
+    while not client.get_job_status(job).is_terminal():
         assert time.monotonic() < deadline, client.get_job_logs(job)
         time.sleep(1)
-    logs = client.get_job_logs(job)
-    assert status == JobStatus.SUCCEEDED, logs
+    return job
+
+
+def test_the_demo_for_kubernetes_succeeds_as_a_job_whose_entrypoint_is_the_manifests(
+    ray_head: str, demo: str, workplace: Workplace
+) -> None:
+    client = connected(ray_head)
+    logs = client.get_job_logs(demo)
+    assert client.get_job_status(demo) == JobStatus.SUCCEEDED, logs
     assert all(f"[demo] step {step}/10" in logs for step in (1, 2, 10))
     assert workplace.summary("demo")["status"] == "completed"
+
+
+def test_a_browser_with_the_token_sees_the_run_and_its_named_actors(ray_head: str, demo: str) -> None:
+    with chromium() as browser:
+        context = browser.new_context(base_url=ray_head, viewport={"width": 1400, "height": 900})
+        token = {"Authorization": f"Bearer {TOKEN}", "User-Agent": "museg"}
+        assert context.request.post("/api/authenticate", headers=token).ok
+        page = context.new_page()
+        page.set_default_timeout(30_000)
+        page.goto("/#/jobs")
+        page.get_by_text(demo).first.wait_for()
+        page.goto("/#/actors")
+        for name in ("generation-0", "learner-0", "reward-0"):
+            page.get_by_text(f"museg/demo/{name}").first.wait_for()
+        stranger = browser.new_context(base_url=ray_head)
+        assert stranger.request.get("/logical/actors").status == 401
 
 
 def a_stoppable_job(client: JobSubmissionClient, folder: Path) -> str:
