@@ -13,6 +13,9 @@ DECODER = "decoder"
 """The child in which a reward worker decodes."""
 OF_RAY = ("raylet", "gcs_server")
 """Processes of the run's Ray."""
+_AGENTS = ("ray::DashboardAgent", "ray::RuntimeEnvAgent")
+"""Ray's own: they look now and then whether their raylet lives, and send its last metrics."""
+_AGENTS_END_S = 60.0
 ENDING = ("driver", *OF_RAY)
 """Whose death ends the run, which is submitted again."""
 
@@ -74,8 +77,10 @@ class Family:
         return now
 
     def left(self, wait_s: float) -> list[psutil.Process]:
-        """Those that are still alive after so many seconds."""
+        """Those that are still alive after so many seconds; agents of a Ray whose raylet is gone have longer."""
         _, alive = psutil.wait_procs(list(self.seen.values()), timeout=wait_s)
+        if all(_is_agent(process) for process in alive):
+            _, alive = psutil.wait_procs(alive, timeout=_AGENTS_END_S)
         return alive
 
     def end(self) -> None:
@@ -83,6 +88,13 @@ class Family:
         for process in self.seen.values():
             if process.is_running():  # the same process, not another that has its pid by now
                 process.kill()
+
+
+def _is_agent(process: psutil.Process) -> bool:
+    try:
+        return " ".join(process.cmdline()).strip() in _AGENTS
+    except psutil.NoSuchProcess:
+        return True
 
 
 def _lives(pid: int) -> bool:
