@@ -175,6 +175,7 @@ def test_the_shown_rewards_do_what_their_page_says(tmp_path: Path, monkeypatch: 
     answers.write_text('{"completion": "<answer>1-2 3-4</answer>", "solution": [[1, 2]], "duration": 10}\n')
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "my_rewards", raising=False)
     runpy.run_path("try_it.py")
     functions = ["--function", "my_rewards:right_number", "--function", "my_rewards:not_everything"]
     assert main(["score", "--input", "answers.jsonl", "--output", "scored.jsonl", *functions]) == 0

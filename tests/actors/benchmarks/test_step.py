@@ -8,6 +8,7 @@ SHAPE = StepShape(prompt_tokens=97, completion_tokens=8, group_size=4, num_promp
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_both_sides_take_steps_on_prompts_of_the_same_length(tmp_path: Path) -> None:
     figures = measure_step(SHAPE, tmp_path)
     assert figures["prompt_tokens"] == {"museg": 97, "trl": 97}
