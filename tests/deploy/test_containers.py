@@ -130,7 +130,7 @@ def buildah(tmp_path: Path) -> Buildah:
 def debian_with_python(buildah: Buildah, folder: Path) -> None:
     """BASE: a Debian made by debootstrap, in the place of the image from a registry."""
     packages = "--include=python3-venv,ca-certificates"
-    command = ["debootstrap", "--variant=minbase", packages, "bookworm", folder, "http://deb.debian.org/debian"]
+    command = ["debootstrap", "--variant=minbase", packages, "bookworm", folder]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     if done.returncode != 0:
         pytest.skip(f"no Debian to build on: {done.stdout.splitlines()[-1]}")
