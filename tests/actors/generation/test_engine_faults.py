@@ -117,7 +117,12 @@ def undisturbed(run: Run) -> Sampled:
 
 
 @pytest.mark.parametrize(
-    ("what", "num_seats"), [(signal.SIGKILL, 2), (signal.SIGSTOP, 2), (signal.SIGKILL, 1)], ids=["die", "stop", "only"]
+    ("what", "num_seats"),
+    [
+        pytest.param(signal.SIGKILL, 2, id="die"),
+        pytest.param(signal.SIGSTOP, 2, id="stop"),
+        pytest.param(signal.SIGKILL, 1, id="only", marks=pytest.mark.thorough),
+    ],
 )
 def test_a_generator_lost_in_mid_sampling_changes_nothing_and_comes_back_with_the_present_weights(
     run: Run, undisturbed: Sampled, models: dict[str, Path], what: signal.Signals, num_seats: int
