@@ -139,8 +139,28 @@ async def _ready_trainer(
     budget = RestartBudget(config.recovery, already=start.state.restarts, by_role=by_role, say=progress.say)
     workers = await start_supervised_workers(config, placement, budget)
     telemetry.moment.sources = Sources(occupation=workers.occupation, budget=budget, videos=workers.videos)
+    trainer = _trainer(config, run, samples, start, workers, budget, progress, stop, telemetry)
+    if start.checkpoint:
+        progress.say(f"going on after step {start.state.step} from {start.checkpoint}")
+        await workers.learner.load(start.checkpoint)
+    if start.state.step < config.grpo.steps:
+        await trainer.prompts.ready(start.state.step + 1)
+    return workers, trainer
+
+
+def _trainer(
+    config: Config,
+    run: RunDirectory,
+    samples: list[Sample],
+    start: StartingPoint,
+    workers: SupervisedWorkers,
+    budget: RestartBudget,
+    progress: ProgressDisplay,
+    stop: StopSignal,
+    telemetry: Telemetry,
+) -> SupervisedTrainer:
     processor = Qwen2_5_VLProcessor.from_pretrained(config.model.path)
-    trainer = SupervisedTrainer(
+    return SupervisedTrainer(
         config=config,
         run=run,
         start=start.state,
@@ -168,12 +188,6 @@ async def _ready_trainer(
         stop=stop,
         telemetry=telemetry,
     )
-    if start.checkpoint:
-        progress.say(f"going on after step {start.state.step} from {start.checkpoint}")
-        await workers.learner.load(start.checkpoint)
-    if start.state.step < config.grpo.steps:
-        await trainer.prompts.ready(start.state.step + 1)
-    return workers, trainer
 
 
 def _sum_up(

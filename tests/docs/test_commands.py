@@ -46,6 +46,7 @@ def test_every_command_is_one_with_a_configuration_that_loads(
             if end.code:
                 pytest.fail(f"{shlex.join(words)}: {capsys.readouterr().err}")
             continue  # --help
+        assert args.command
         load_what_it_names(args, page, tmp_path)
 
 
@@ -66,7 +67,7 @@ def load_what_it_names(args: Namespace, page: Page, folder: Path) -> None:
 def test_every_command_that_a_sentence_names_is_one(page: Page, capsys: pytest.CaptureFixture[str]) -> None:
     for words in page.named_commands():
         try:
-            build_parser().parse_args(museg_arguments(words))
+            assert build_parser().parse_args(museg_arguments(words)).command
         except SystemExit as end:
             # A sentence may leave out what a command needs, but name none of its options or values wrongly.
             complaint = capsys.readouterr().err
@@ -114,7 +115,7 @@ def test_what_is_shown_of_a_configuration_has_the_schemas_keys_and_a_whole_one_l
         elif block.language == "yaml":
             shown = yaml.safe_load(block.text)
             if shown.keys() & set(schema) == shown.keys():
-                OmegaConf.merge(schema, shown)
+                assert OmegaConf.merge(schema, shown)
 
 
 @every_page
