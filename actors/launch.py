@@ -30,6 +30,7 @@ from actors.telemetry.moment import Sources
 from actors.telemetry.outside import require_packages
 from actors.telemetry.telemetry import Telemetry, begin_logs, run_telemetry
 from actors.trainer import Trainer
+from actors.weight_sync.delivery import WeightDelivery
 from actors.weight_sync.publisher import WeightPublisher
 from actors.workers import Workers, learner_placement, start_workers
 from museg.config.loading import dump_config
@@ -171,12 +172,12 @@ async def _ready_trainer(
     telemetry.moment.sources = Sources(
         occupation=workers.occupation, budget=budget, videos=workers.videos, generators=workers.generators
     )
-    workers.generators.bring_weights = trainer.bring_weights
+    workers.generators.bring_weights = trainer.weights.to_one
     if start.checkpoint:
         progress.say(f"going on after step {start.state.step} from {start.checkpoint}")
         if state := start.state_to_load(phase_start.phase):
             await workers.learner.load(state)
-        await trainer.publish(version=start.state.step)
+        await trainer.weights.to_all(version=start.state.step)
     if len(phases) > 1:
         progress.say(phase_start.phase.title(len(phases)))
     if start.state.step < config.grpo.steps:
@@ -220,9 +221,12 @@ def _trainer(
         start=start.state,
         prompts=prompts,
         sampler=Sampler(config, prompts, workers.generators, workers.reward_workers),
-        generators=workers.generators,
         learner=workers.learner,
-        weights=WeightPublisher(workers.learner.seats, workers.generators.seats, config.sync),
+        weights=WeightDelivery(
+            workers.learner,
+            workers.generators,
+            WeightPublisher(workers.learner.seats, workers.generators.seats, config.sync),
+        ),
         evaluator=evaluator if inputs.evaluation else None,
         occupation=workers.occupation,
         budget=workers.budget,

@@ -32,6 +32,20 @@ def sft_headline(metrics: Mapping[str, float]) -> str:
     return f"loss {metrics['sft/loss']:.3f} gradient {metrics['policy/grad_norm']:.2f}"
 
 
+def counting_bar(console: Console) -> Progress:
+    """How many of a known number are done, on a terminal alone; a context manager."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=30),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("ETA"),
+        TimeRemainingColumn(elapsed_when_finished=False),
+        console=console,
+        disable=not console.is_terminal,
+    )
+
+
 class ProgressDisplay:
     """Use as a context manager around the loop; `show` once a step, with what `headline` makes of its metrics."""
 

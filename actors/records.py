@@ -147,12 +147,14 @@ def spread(values: Sequence[float]) -> float:
     return statistics.pstdev(finite) if finite else 0.0
 
 
-def rollout_rows(step: int, harvest: Harvest, group_stats: Sequence[GroupStats]) -> Iterator[dict[str, object]]:
+def rollout_rows(
+    step: int, harvest: Harvest, group_stats: Sequence[GroupStats] | None = None
+) -> Iterator[dict[str, object]]:
     """One row a completion, the groups together; each row is also an input line of `museg score`.
 
-    All that was sampled has its rows; what wasn't learned from has no `logprob_gap`.
+    All that was sampled has its rows; what wasn't learned from has no `logprob_gap`: without `group_stats`, nothing.
     """
-    stats_of = dict(zip(harvest.learned, group_stats, strict=True))
+    stats_of = {} if group_stats is None else dict(zip(harvest.learned, group_stats, strict=True))
     for place, rollout in enumerate(harvest.rollouts):
         group, sample = rollout.group, rollout.group.sample
         gaps = stats_of[place].completion_gaps if place in stats_of else [None] * len(group.completions)

@@ -20,6 +20,14 @@ class DroppedError(Exception):
     """What was at work when a stop was asked for couldn't have ended within the grace; it is done again at resume."""
 
 
+def cancel_on_signal() -> None:
+    """Have SIGINT and SIGTERM cancel the current task. Call after `ray.init()`, which sets handlers too."""
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    assert task is not None
+    for number in SIGNALS:
+        loop.add_signal_handler(number, task.cancel)
+
+
 class StopSignal:
     """Install after `ray.init()`, which sets handlers of its own.
 

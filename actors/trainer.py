@@ -7,14 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from ray.exceptions import RayError
-
 from actors.checkpointing.writer import CheckpointWriter
-from actors.cluster import DeadlineError
 from actors.evaluation.evaluator import Evaluator
 from actors.faults.budget import RestartBudget
-from actors.faults.seat import Seat
-from actors.generation.pool import GeneratorPool
 from actors.guards.bad_step import bad_step_rows
 from actors.guards.watch import Guards
 from actors.learner.stats import DivergedError, GroupStats, StepStats
@@ -29,7 +24,7 @@ from actors.rollout.prompt_source import PromptSource
 from actors.rollout.sampler import Sampler
 from actors.stopping import DroppedError, StopSignal
 from actors.telemetry.telemetry import Telemetry
-from actors.weight_sync.publisher import SyncStats, WeightPublisher
+from actors.weight_sync.delivery import WeightDelivery
 from museg.config.phases import Phase, checkpoints_needed, phase_at
 from museg.config.schema import Config
 from museg.runs.directory import RunDirectory
@@ -51,9 +46,8 @@ class Trainer:
     start: TrainerState
     prompts: PromptSource
     sampler: Sampler
-    generators: GeneratorPool
     learner: LearnerGang
-    weights: WeightPublisher
+    weights: WeightDelivery
     evaluator: Evaluator | None
     occupation: Occupation
     budget: RestartBudget
@@ -95,7 +89,7 @@ class Trainer:
         await self.checkpoints.finished()
         await self.learner.begin_phase(PhaseStart.from_checkpoints(phase, self.checkpoint_folders))
         if phase.restarts:
-            await self.publish(version=phase.first_step - 1)
+            await self.weights.to_all(version=phase.first_step - 1)
 
     async def step(self, step: int, phase: Phase) -> dict[str, float]:
         """One GRPO step; its metrics. Its groups are learned from while others are still sampled."""
@@ -114,7 +108,7 @@ class Trainer:
         group_stats, step_stats = await learning.finish()
         self.learner.version = step
         clock.lap("learn")
-        synced = await self.publish(version=step)
+        synced = await self.weights.to_all(version=step)
         clock.lap("sync")
         self.budget.step_done()
         self.record(step, rollouts.harvest, group_stats, step_stats)
@@ -175,30 +169,6 @@ class Trainer:
         except DivergedError as error:
             await self.checkpoint(error.state_of_step)
             raise
-
-    async def publish(self, version: int) -> SyncStats:
-        """Bring the learner's weights to all generators, between two steps' sampling, whoever dies over it."""
-        async with self.generators.updating():
-            self.learner.version = version
-            return await self._publish()
-
-    async def bring_weights(self, seat: Seat) -> None:
-        """Bring one generator, which has taken another's place, the weights that the learner has, in mid-step too."""
-        await self._publish(only=[seat])
-
-    async def _publish(self, only: Sequence[Seat] | None = None) -> SyncStats:
-        while True:
-            life = self.learner.life
-            try:
-                async with self.learner.weights_held() as version:
-                    return await self.weights.publish(version, only)
-            except (RayError, DeadlineError) as fault:
-                mended = await self.learner.mend(fault, life)
-                # A newcomer is mended by the pool that asks for its weights.
-                if only is None:
-                    mended = await self.generators.mend(fault) or mended
-                if not mended:
-                    raise
 
     async def checkpoint(self, step: int, unfinished_row: Mapping[str, float] | None = None) -> None:
         """Have `checkpoints/step-NNNNNN` written of the learner's present state, unless it is there."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ray.actor import ActorHandle
 from ray.util.placement_group import PlacementGroup, placement_group, remove_placement_group
@@ -160,6 +160,15 @@ async def start_inference_workers(
         videos=VideoSource(reward_workers, cache_gib=config.video.cache_gib, embed=embed),
         occupation=occupation,
         budget=budget,
+    )
+
+
+def without_learner(config: Config, purpose: str) -> Config:
+    """What the cluster is asked for: actors whose names don't collide with those of a run that is still training."""
+    return replace(
+        config,
+        run=replace(config.run, name=f"{config.run.name}.{purpose}"),
+        learner=replace(config.learner, ranks=0),
     )
 
 

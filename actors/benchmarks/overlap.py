@@ -175,7 +175,7 @@ async def _steps(run: PinnedRun, pipeline: PipelineConfig) -> WaySteps:
     """The trainer's own steps, from prompts that are ready."""
     trainer = run.trainer(pipeline)
     (phase,) = trainer.phases
-    await trainer.publish(version=0)
+    await trainer.weights.to_all(version=0)
     await trainer.prompts.ready(1)
     rows, wall_s, cpu = [], [], [(0.0, 0.0)]
     ended_s = time.perf_counter()

@@ -23,6 +23,7 @@ from actors.rollout.prompt_source import PromptSource
 from actors.rollout.sampler import Sampler
 from actors.stopping import StopSignal
 from actors.trainer import Trainer
+from actors.weight_sync.delivery import WeightDelivery
 from actors.weight_sync.publisher import WeightPublisher
 from actors.workers import Workers, start_workers
 from museg.config.phases import phases_of
@@ -97,9 +98,8 @@ class PinnedRun:
             start=TrainerState(),
             prompts=prompts,
             sampler=Sampler(config, prompts, self.one, workers.reward_workers),
-            generators=self.one,
             learner=workers.learner,
-            weights=self.publisher(self.one),
+            weights=WeightDelivery(workers.learner, self.one, self.publisher(self.one)),
             evaluator=None,
             occupation=workers.occupation,
             budget=workers.budget,

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
-import signal
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from transformers import Qwen2_5_VLProcessor
 
 from actors.cluster import ray_session, reserved_and_offered
 from actors.evaluation.answering import Answerer, Question, exam_questions
-from actors.workers import start_inference_workers
+from actors.progress import counting_bar
+from actors.stopping import cancel_on_signal
+from actors.workers import start_inference_workers, without_learner
 from museg.config.schema import Config
 from museg.data.prompts import ChatTemplated
 from museg.errors import ConfigError, DataError
@@ -119,7 +119,7 @@ def _pending(config: Config, exam: Exam, chat_format: ChatTemplated, log: Answer
 
 
 def _ask(config: Config, pending: Pending, log: AnswerLog, console: Console) -> None:
-    config = _without_learner(config)
+    config = without_learner(config, "eval")
     with ray_session(config):
         try:
             asyncio.run(_answer(config, pending, log, console))
@@ -128,21 +128,13 @@ def _ask(config: Config, pending: Pending, log: AnswerLog, console: Console) -> 
             raise KeyboardInterrupt from None
 
 
-def _without_learner(config: Config) -> Config:
-    """What the cluster is asked for: actors whose names don't collide with those of a run that is still training."""
-    return replace(
-        config,
-        run=replace(config.run, name=f"{config.run.name}.eval"),
-        learner=replace(config.learner, ranks=0),
-    )
-
-
 async def _answer(config: Config, pending: Pending, log: AnswerLog, console: Console) -> None:
-    _cancel_on_signal()
+    # Every answer is on disk already: nothing is to be finished.
+    cancel_on_signal()
     console.print(f"starting workers: {reserved_and_offered(config)}", highlight=False, soft_wrap=True)
     workers = await start_inference_workers(config)
     answerer = Answerer(config, workers.generators, workers.videos)
-    with _progress(console) as progress:
+    with counting_bar(console) as progress:
         task = progress.add_task("answers", total=len(pending))
         for blind, questions in ((False, pending.own), (True, pending.blind)):
             videos = {question.key: question.video for question in questions}
@@ -157,27 +149,6 @@ async def _answer(config: Config, pending: Pending, log: AnswerLog, console: Con
                     )
                 )
                 progress.advance(task)
-
-
-def _cancel_on_signal() -> None:
-    """Every answer is on disk already: nothing is to be finished. Call after `ray.init()`, which sets handlers too."""
-    loop, task = asyncio.get_running_loop(), asyncio.current_task()
-    assert task is not None
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, task.cancel)
-
-
-def _progress(console: Console) -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=30),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("ETA"),
-        TimeRemainingColumn(elapsed_when_finished=False),
-        console=console,
-        disable=not console.is_terminal,
-    )
 
 
 def _scored(evaluation: Evaluation, exam: Exam, settings: EvalSettings, log: AnswerLog) -> EvalResult:

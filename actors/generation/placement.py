@@ -6,6 +6,14 @@ from actors.actor_options import ActorOptions
 from actors.cluster import has_gpus
 from museg.config.schema import Config
 
+_KEEPING_FREED_MEMORY = {
+    "MALLOC_ARENA_MAX": "1",
+    "MALLOC_TRIM_THRESHOLD_": str(2**40),
+    "MALLOC_MMAP_THRESHOLD_": str(2**30),
+}
+"""glibc's malloc: packed weights that are freed at every update aren't given back to the kernel, page by page, to be
+asked for again at once, and any thread finds them."""
+
 
 def generation_env(config: Config) -> dict[str, str]:
     """Environment variables that must stand before a worker's process imports torch and vLLM."""
@@ -22,6 +30,7 @@ def generation_env(config: Config) -> dict[str, str]:
     if not has_gpus():
         # vLLM would compile one reduction of its sampler, by a C++ compiler that the machine may lack.
         environment["TORCHDYNAMO_DISABLE"] = "1"
+        environment |= _KEEPING_FREED_MEMORY
     elif config.deterministic:
         # On CPU in float32 a group is the same whatever it is computed with; on CUDA only in this mode.
         environment["VLLM_BATCH_INVARIANT"] = "1"

@@ -124,7 +124,7 @@ def clip_at_step(engine: deepspeed.DeepSpeedEngine, config: Config) -> list[torc
     Returns:
         A list that every step adds its norm to, or None where `engine.get_global_grad_norm()` tells.
     """
-    if not _clips_itself(config):
+    if not _keeps_parameters(config):
         return None
     norms: list[torch.Tensor] = []
 
@@ -139,14 +139,20 @@ def clip_at_step(engine: deepspeed.DeepSpeedEngine, config: Config) -> list[torc
     return norms
 
 
-def _clips_itself(config: Config) -> bool:
+def lends_parameters(config: Config) -> bool:
+    """Whether others may read the engine's parameters where they lie between two steps: see `SharedParameters`."""
+    return _keeps_parameters(config) and get_accelerator().device_name() == "cpu"
+
+
+def _keeps_parameters(config: Config) -> bool:
+    """Whether DeepSpeed leaves parameters and optimizer as they are, without buffers or master copies of its own."""
     return config.learner.zero_stage == 0 and config.model.dtype is DType.float32
 
 
 def training_config(config: Config, model: PackedPolicy) -> dict[str, object]:
     """DeepSpeed's configuration for the policy."""
     settings = _base_config(config, model)
-    settings["gradient_clipping"] = 0.0 if _clips_itself(config) else config.learner.max_grad_norm
+    settings["gradient_clipping"] = 0.0 if _keeps_parameters(config) else config.learner.max_grad_norm
     if config.model.dtype is DType.bfloat16 and config.learner.zero_stage > 0:
         # A step sums several groups; bfloat16 would swallow the small ones.
         settings["data_types"] = {"grad_accum_dtype": "fp32"}

@@ -6,7 +6,6 @@ import math
 import socket
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,9 +16,9 @@ from ray.util import get_node_ip_address
 
 from actors.faults.watched import HEALTH, Watched
 from actors.learner.accumulator import Accumulator
-from actors.learner.checkpoint import gathered, load_state, save_hf, save_state
+from actors.learner.checkpoint import load_state, save_hf, save_state
 from actors.learner.demonstration_losses import demonstration_losses
-from actors.learner.export_memory import ExportMemory
+from actors.learner.exporter import WeightExporter
 from actors.learner.group_losses import group_losses
 from actors.learner.lockstep import Lockstep
 from actors.learner.micro_batch import Clip, prompts_of_demonstrations, prompts_of_groups
@@ -30,7 +29,7 @@ from actors.learner.stats import DemonstrationStats, GroupStats, SkipReason, Ste
 from actors.learner.updates import OldLogprobs
 from actors.phase_start import PhaseStart
 from actors.telemetry.worker_metrics import WorkerMetrics
-from actors.weight_sync.buckets import NamedParameter, WeightBucket, bucketed, full_shape
+from actors.weight_sync.buckets import WeightBucket, full_shape
 from actors.weight_sync.segments import SharedBucket
 from museg.config.schema import Config
 from museg.grpo.aggregation import StepTotals
@@ -67,7 +66,7 @@ class LearnerWorker(Watched):
         self.metrics = WorkerMetrics(config.run.name, "learner", rank)
         self.reference: PackedPolicy | DeepSpeedEngine | None = None
         self.reference_path: Path | None = None
-        self.export_memory = ExportMemory()
+        self.exporter = WeightExporter(rank, config.sync.bucket_mib * 1024**2)
         self.dropped = False
         self.old_logprobs = OldLogprobs(config.grpo.updates_per_rollout)
         self.soundness = Soundness.watching(config)
@@ -105,6 +104,7 @@ class LearnerWorker(Watched):
         del self.accumulator
         if start.phase.restarts:
             release(self.engine)
+            self.exporter.let_go()
             del self.engine, self.stage_0_norms
             self._load_policy(start)
         self._take_up(start)
@@ -202,32 +202,21 @@ class LearnerWorker(Watched):
     def export_weights(self, *, within_node: bool = False) -> Iterator[WeightBucket | SharedBucket]:
         """The policy's weights under their Hugging Face names, in buckets of about `sync.bucket_mib`.
 
-        All ranks run it to its end; rank 0 alone yields. Under ZeRO-3 one bucket at a time is whole, on every rank.
-        Buckets that stay `within_node` lie in memory that later ones use again: see `SharedBucket`.
+        All ranks run it to its end; rank 0 alone yields. Buckets that stay `within_node` lie in memory that later ones
+        use again, or are the very parameters that the next `step` changes: see `SharedBucket`.
 
         In the midst of an update, too.
         """
         self.accumulator.come_together()
-        runs = list(bucketed(self._parameters(), self.config.sync.bucket_mib * 1024**2))
-        packs = self.export_memory.packer(runs, within_node=within_node) if self.rank == 0 else None
-        for run in runs:
-            with self._gathered(run):
-                bucket = packs(run) if packs is not None else None
-            if bucket is not None:
-                yield bucket
+        yield from self.exporter.buckets(within_node=within_node)
 
     def connect_generators(self, address: str, port: int, generators: Sequence[ActorHandle], timeout_s: float) -> None:
         """Form the NCCL group through which `broadcast_weights` sends. On CUDA, once, on all ranks; not run yet."""
-        # Here, because it brings in vLLM, which the other ways of sending don't need.
-        from actors.weight_sync.nccl_sender import NcclSender
-
-        bucket_bytes = self.config.sync.bucket_mib * 1024**2
-        self.sender = NcclSender(self.rank, self._parameters, self._gathered, bucket_bytes)
-        self.sender.connect(address, port, generators, timeout_s)
+        self.exporter.connect(address, port, generators, timeout_s)
 
     def broadcast_weights(self) -> int:
         """Send the policy's weights to the connected generators, all ranks together; the bytes of them."""
-        return self.sender.send()
+        return self.exporter.broadcast()
 
     def save_hf(self, path: Path) -> None:
         """Write the policy as a Hugging Face folder that transformers and vLLM load."""
@@ -270,12 +259,13 @@ class LearnerWorker(Watched):
         return f"learner-{self.rank}"
 
     def _load_policy(self, start: PhaseStart) -> None:
-        from actors.learner.engine import build_policy_engine, clip_at_step, reclaim_memory
+        from actors.learner.engine import build_policy_engine, clip_at_step, lends_parameters, reclaim_memory
 
         reclaim_memory()
         torch.manual_seed(self.config.seed)
         self.engine = build_policy_engine(start.phase.config, start.policy)
         self.stage_0_norms = clip_at_step(self.engine, start.phase.config)
+        self.exporter.take(self.engine, lends_parameters=lends_parameters(self.config))
 
     def _take_up(self, start: PhaseStart) -> None:
         """The phase's settings, and its reference where `grpo.kl_beta` is above 0."""
@@ -292,15 +282,9 @@ class LearnerWorker(Watched):
         self.reference = build_reference(self.config, wanted) if wanted else None
         self.reference_path = wanted
 
-    def _parameters(self) -> Iterator[NamedParameter]:
-        yield from self.engine.module.named_parameters()
-
     def _state_bytes(self) -> int:
         """Most that all ranks' state takes: float32 weights, their master copies, and two moments."""
-        return 16 * sum(full_shape(parameter).numel() for _, parameter in self._parameters())
-
-    def _gathered(self, run: Sequence[NamedParameter]) -> AbstractContextManager[None]:
-        return gathered(self.engine, run)
+        return 16 * sum(full_shape(parameter).numel() for parameter in self.engine.module.parameters())
 
     def _step_number(self) -> int:
         """The GRPO step at work, from 1 at the optimizer's start; DeepSpeed counts, and saves, optimizer steps."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -106,7 +106,7 @@ def pack(run: Sequence[NamedParameter], buffer: torch.Tensor | None = None) -> W
         buffer: flat float32 on CPU to put the values in, if there is room for them: such a bucket is good until the
             buffer's next use.
     """
-    placements, num_values = _placements(run)
+    placements, num_values = placements_of(run)
     if buffer is None or buffer.numel() < num_values:
         buffer = torch.empty(num_values)
     bucket = WeightBucket(values=buffer[:num_values].numpy(), placements=placements)
@@ -123,11 +123,19 @@ def _num_bytes(run: Sequence[NamedParameter]) -> int:
 
 def packed_values(run: Sequence[NamedParameter]) -> int:
     """How many values the run's bucket has, gaps among them."""
-    return _placements(run)[1]
+    return placements_of(run)[1]
 
 
-def _placements(run: Sequence[NamedParameter]) -> tuple[tuple[Placement, ...], int]:
-    """Each parameter's place, and the number of values in all.
+def row_stride(num_columns: int) -> int:
+    """Values from one row to the next, of a matrix whose rows take an odd number of cache lines."""
+    lines = -(-num_columns // _VALUES_PER_LINE)
+    return (lines | 1) * _VALUES_PER_LINE
+
+
+def placements_of(
+    run: Sequence[NamedParameter], row_stride: Callable[[int], int] = row_stride
+) -> tuple[tuple[Placement, ...], int]:
+    """Each parameter's place, and the number of values in all; `row_stride` tells a row's from its columns'.
 
     Matrices one after the other without a gap between them: those that an engine fuses into one, such as queries, keys
     and values, are one there already. Whoever packs a matrix by columns reads a cache line of each of many rows in
@@ -138,14 +146,8 @@ def _placements(run: Sequence[NamedParameter]) -> tuple[tuple[Placement, ...], i
         shape = full_shape(parameter)
         stride = row_stride(shape[1]) if len(shape) == 2 else 1
         placements.append(Placement(name=name, shape=tuple(shape), start=start, row_stride=stride))
-        start += shape[0] * stride if len(shape) == 2 else _whole_lines(shape.numel())
+        start += _whole_lines(shape[0] * stride if len(shape) == 2 else shape.numel())
     return tuple(placements), start
-
-
-def row_stride(num_columns: int) -> int:
-    """Values from one row to the next, of a matrix whose rows take an odd number of cache lines."""
-    lines = -(-num_columns // _VALUES_PER_LINE)
-    return (lines | 1) * _VALUES_PER_LINE
 
 
 def _whole_lines(num_values: int) -> int:

@@ -69,6 +69,7 @@ class ObjectStoreTransferEngine(WeightTransferEngine[ObjectStoreInitInfo, Object
     def finish_weight_update(self) -> None:
         """Note what hasn't come."""
         self.missing = self._loader.finish()
+        self._segments.forget_unused()
 
     def shutdown(self) -> None:
         """Nothing is held open."""

@@ -1,13 +1,11 @@
-"""Buckets within a node: memory that the learner packs into and the generators read, mapped once by each."""
+"""Buckets within a node: memory that the learner fills and the generators read, mapped once by each."""
 
 from __future__ import annotations
 
 import mmap
 import os
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -33,7 +31,11 @@ class Segment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SharedBucket:
-    """A `WeightBucket` whose values lie in a segment, until the bucket `NUM_SEGMENTS` later is packed there."""
+    """A `WeightBucket` whose values lie in a segment.
+
+    They stay until the bucket `NUM_SEGMENTS` later is packed there, or, where they are the learner's own parameters,
+    until it steps.
+    """
 
     segment: Segment
     placements: tuple[Placement, ...]
@@ -42,6 +44,24 @@ class SharedBucket:
     def num_bytes(self) -> int:
         """Of the parameters, without gaps."""
         return bytes_of(self.placements)
+
+
+class MemoryFile:
+    """This process's end of a segment: without a name in any file system, so nothing is left of it in the end."""
+
+    def __init__(self, num_values: int) -> None:
+        file = os.fdopen(os.memfd_create("museg-weights"), "r+b", buffering=0)
+        file.truncate(num_values * 4)
+        self._file = file
+        self._memory = mmap.mmap(file.fileno(), num_values * 4)
+        # Packing reads a matrix by columns: of small pages, each row of it another.
+        self._memory.madvise(mmap.MADV_HUGEPAGE)
+        fd = file.fileno()
+        self.segment = Segment(pid=os.getpid(), fd=fd, inode=os.fstat(fd).st_ino, num_values=num_values)
+
+    def values(self, start: int = 0, num_values: int = -1) -> torch.Tensor:
+        """Some of its values, by default all, to read and to write; they keep its memory alive."""
+        return torch.frombuffer(self._memory, dtype=torch.float32, offset=start * 4, count=num_values)
 
 
 class SegmentRing:
@@ -54,10 +74,8 @@ class SegmentRing:
         """Of segments with room for buckets of so many values each."""
         self.num_values = num_values
         self._turn = 0
-        self._files = [_memory_file(num_values * 4) for _ in range(NUM_SEGMENTS)]
-        self._buffers = [
-            torch.frombuffer(mmap.mmap(file.fileno(), num_values * 4), dtype=torch.float32) for file in self._files
-        ]
+        self._files = [MemoryFile(num_values) for _ in range(NUM_SEGMENTS)]
+        self._buffers = [file.values() for file in self._files]
 
     def pack(self, run: Sequence[NamedParameter]) -> SharedBucket:
         """Copy the run's current values into the next segment. Raises ValueError if it hasn't the room."""
@@ -65,34 +83,28 @@ class SegmentRing:
         bucket = pack(run, self._buffers[turn])
         if bucket.values.ctypes.data != self._buffers[turn].data_ptr():
             raise ValueError(f"a bucket has {bucket.values.size} values, and a segment room for {self.num_values}")
-        fd = self._files[turn].fileno()
-        segment = Segment(pid=os.getpid(), fd=fd, inode=os.fstat(fd).st_ino, num_values=self.num_values)
-        return SharedBucket(segment=segment, placements=bucket.placements)
+        return SharedBucket(segment=self._files[turn].segment, placements=bucket.placements)
 
 
 class SegmentMap:
     """A generator's end: the segments of the learner that it reads from at present."""
 
     def __init__(self) -> None:
-        self._arrays: OrderedDict[Segment, npt.NDArray[np.float32]] = OrderedDict()
+        self._arrays: dict[Segment, npt.NDArray[np.float32]] = {}
+        self._used: set[Segment] = set()
 
     def bucket(self, shared: SharedBucket) -> WeightBucket:
         """The bucket where it lies, not copied."""
         segment = shared.segment
         if segment not in self._arrays:
             self._arrays[segment] = _mapped(segment)
-        self._arrays.move_to_end(segment)
-        if len(self._arrays) > NUM_SEGMENTS:
-            # Another learner's, or of this one before its buckets grew.
-            self._arrays.popitem(last=False)
+        self._used.add(segment)
         return WeightBucket(values=self._arrays[segment], placements=shared.placements)
 
-
-def _memory_file(num_bytes: int) -> BinaryIO:
-    # Without a name in any file system: nothing is left of it however the process ends.
-    file = os.fdopen(os.memfd_create("museg-weights"), "r+b", buffering=0)
-    file.truncate(num_bytes)
-    return file
+    def forget_unused(self) -> None:
+        """Let go of what no bucket since the last call was in: another learner's, or of this one before it grew."""
+        self._arrays = {segment: self._arrays[segment] for segment in self._used}
+        self._used = set()
 
 
 def _mapped(segment: Segment) -> npt.NDArray[np.float32]:

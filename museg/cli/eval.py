@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from museg.cli.run_config import config_from, model_name
+from museg.cli.words import let_words_stand_between_options
 from museg.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.add_argument("--markdown", action="store_true", help="print a comparison as Markdown")
     parser.add_argument("words", metavar="CONFIG | key=value", nargs="*", help="configuration, and keys to override")
-    _let_words_stand_between_options(parser)
+    let_words_stand_between_options(parser)
     parser.set_defaults(run=run)
 
 
@@ -149,7 +150,7 @@ def _config(args: argparse.Namespace, benchmark: Benchmark) -> Config:
     files = [word for word in args.words if "=" not in word]
     if len(files) + (args.run_dir is not None) != 1:
         raise ConfigError("museg eval needs one of CONFIG, --run, --predictions and --compare: museg eval --help")
-    config = _run_config(args.run_dir, overrides) if args.run_dir else _load(Path(files[0]), overrides)
+    config = config_from(args.run_dir, files, overrides)
     if config.data.eval is None:
         raise ConfigError("data.eval has no value: name the questions by --data FILE")
     return config
@@ -171,32 +172,11 @@ def _overrides(args: argparse.Namespace, benchmark: Benchmark) -> list[str]:
     ]
 
 
-def _run_config(run_dir: Path, overrides: Sequence[str]) -> Config:
-    """A run's configuration, by default with its newest checkpoint as the model."""
-    from museg.runs.directory import RunDirectory
-
-    run = RunDirectory(run_dir)
-    if not run.config_file.is_file():
-        raise ConfigError(f"--run {run_dir} isn't a run directory: it has no config.yaml")
-    steps = run.checkpoint_steps()
-    if not steps and not any(word.startswith("model.path=") for word in overrides):
-        raise ConfigError(f"--run {run_dir} has no checkpoint yet: wait for one, or name a model by model.path=…")
-    newest = [f"model.path={run.checkpoint(step) / 'hf'}" for step in steps[-1:]]
-    return _load(run.config_file, [*newest, *overrides])
-
-
-def _load(path: Path, overrides: Sequence[str]) -> Config:
-    from museg.config.loading import load_config
-
-    return load_config(path, overrides)
-
-
 def _default_folder(run_dir: Path | None, config: Config, benchmark: Benchmark) -> Path:
     from museg.evaluation.comparison import EVALUATIONS_FOLDER
 
-    model = Path(config.model.path).absolute()
-    name = model.parent.name if model.name == "hf" else model.name
-    return (run_dir or Path(config.run.root) / config.run.name) / EVALUATIONS_FOLDER / name / benchmark.value
+    own = run_dir or Path(config.run.root) / config.run.name
+    return own / EVALUATIONS_FOLDER / model_name(config.model.path) / benchmark.value
 
 
 def _print_result(result: EvalResult, *, as_json: bool) -> None:
@@ -230,18 +210,3 @@ def _print_comparison(args: argparse.Namespace, benchmark: Benchmark | None) -> 
         console.print(comparison_tables.comparison_table(comparison))
         for note in comparison_tables.comparison_notes(comparison):
             console.print(note, highlight=False, markup=False, soft_wrap=True)
-
-
-def _let_words_stand_between_options(parser: argparse.ArgumentParser) -> None:
-    """argparse takes `CONFIG --data FILE key=value` only from a parser that isn't a command of another."""
-    parse_known_args = parser.parse_known_args
-
-    def parse(args: Sequence[str], namespace: argparse.Namespace | None) -> tuple[argparse.Namespace, list[str]]:
-        # What the intermixed parsing rests on, which would otherwise call itself.
-        parser.parse_known_args = parse_known_args  # type: ignore[method-assign]
-        try:
-            return parser.parse_known_intermixed_args(args, namespace)
-        finally:
-            parser.parse_known_args = parse  # type: ignore[method-assign,assignment]
-
-    parser.parse_known_args = parse  # type: ignore[method-assign,assignment]

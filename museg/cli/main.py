@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from museg import __version__
-from museg.cli import bench, data, eval, exit_codes, plan, report, score, sft, status, train, warm_start
+from museg.cli import bench, data, eval, exit_codes, plan, report, rollout, score, sft, status, train, warm_start
 from museg.errors import FaultError, UserError
 from museg.interruption import terminating_as_interrupted
 from museg.terminal import one_line
@@ -31,7 +31,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"museg {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for command in (train, sft, status, eval, score, data, warm_start, report, bench, plan):
+    for command in (train, sft, status, rollout, eval, score, data, warm_start, report, bench, plan):
         command.add_parser(commands)
     return parser
 

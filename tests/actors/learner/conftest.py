@@ -19,6 +19,7 @@ from actors.learner import GroupStats, LearnerWorker, StepStats, learner_options
 from actors.learning.gang import LearnerGang
 from actors.occupation import Occupation
 from actors.rollout.rollouts import Rollout
+from actors.weight_sync.segments import SegmentMap
 from museg.config.choices import DType
 from museg.config.schema import Config
 from museg.data.samples import Sample
@@ -142,6 +143,23 @@ class Gang:
             [{name: value.numpy() for name, value in bucket.parameters()} for bucket in map(ray.get, stream)]
             for stream in streams
         ]
+
+    def weights_as_neighbours_read_them(self) -> Weights:
+        """As `weights`, by the way that they take to generators of the same node."""
+        stream, *silent = [
+            rank.export_weights.options(num_returns="streaming", _generator_backpressure_num_objects=1).remote(
+                within_node=True
+            )
+            for rank in self.ranks
+        ]
+        segments = SegmentMap()
+        weights = {
+            name: value.numpy().copy()
+            for bucket in map(ray.get, stream)
+            for name, value in segments.bucket(bucket).parameters()
+        }
+        assert not [bucket for other in silent for bucket in other]
+        return weights
 
     def weights(self) -> Weights:
         return {name: array for bucket in self.buckets()[0] for name, array in bucket.items()}

@@ -128,6 +128,18 @@ def test_export_covers_the_hugging_face_parameters_bucket_by_bucket(gang: Gang, 
     assert all(np.array_equal(weights[name], value.numpy()) for name, value in model.state_dict().items())
 
 
+def test_neighbours_read_what_steps_and_states_make_of_the_weights(gang: Gang, batch: Batch, tmp_path: Path) -> None:
+    before = gang.weights()
+    gang.on_all("save_state", tmp_path / "state")
+    assert largest_difference(gang.weights_as_neighbours_read_them(), before) == 0.0
+    gang.train_step(batch, EVEN[len(gang.ranks)])
+    after = gang.weights_as_neighbours_read_them()
+    assert largest_difference(after, gang.weights()) == 0.0
+    assert largest_difference(after, before) > 1e-4
+    gang.on_all("load_state", tmp_path / "state")
+    assert largest_difference(gang.weights_as_neighbours_read_them(), before) == 0.0
+
+
 def test_the_saved_folder_loads_in_transformers_with_the_exported_weights(
     gang: Gang, batch: Batch, tmp_path: Path
 ) -> None:

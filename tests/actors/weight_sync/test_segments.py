@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 from multiprocessing.connection import Connection
+from pathlib import Path
 
 import pytest
 import torch
@@ -48,13 +49,22 @@ def test_a_bucket_stays_until_as_many_more_as_there_are_segments_have_been_packe
     assert [values(segments, bucket) for bucket in buckets] == [{9.0, -9.0}, {2.0, -2.0}, {3.0, -3.0}]
 
 
-def test_a_learners_larger_segments_replace_those_that_were_mapped() -> None:
-    segments, small = SegmentMap(), SegmentRing(packed_values(run_of(0.0)))
+def test_a_segment_is_held_as_long_as_updates_use_it() -> None:
+    small, large = SegmentRing(packed_values(run_of(0.0))), SegmentRing(2 * packed_values(run_of(0.0)))
+    by_learners = num_mappings()
+    segments = SegmentMap()
     for value in range(1, NUM_SEGMENTS + 1):
         segments.bucket(small.pack(run_of(float(value))))
-    large = SegmentRing(2 * small.num_values)
+    segments.forget_unused()
+    assert num_mappings() == by_learners + NUM_SEGMENTS
     assert values(segments, large.pack(run_of(5.0))) == {5.0, -5.0}
-    assert values(segments, small.pack(run_of(6.0))) == {6.0, -6.0}
+    segments.forget_unused()
+    assert num_mappings() == by_learners + 1
+
+
+def num_mappings() -> int:
+    """Of segments, in this process."""
+    return Path("/proc/self/maps").read_text().count("museg-weights")
 
 
 def test_a_bucket_without_room_is_refused() -> None:
