@@ -18,19 +18,19 @@ from actors.rollout.sampler import Sampler
 from museg.config.phases import phases_of
 from museg.config.schema import Config
 
-NUM_PROMPTS = 16
-"""Of a sampling, the quickstart's own: with few groups a generator, the later of two ends decides."""
 _BOUND_S = 2.0
 _SEQUENCES, _WIDTH, _NUM_MATRICES = 16, 256, 64
 
 
-async def compare_generators(run: PinnedRun, *, repeats: int, warmups: int) -> dict[str, float]:
+async def compare_generators(run: PinnedRun, *, num_prompts: int, repeats: int, warmups: int) -> dict[str, float]:
     """Tokens a second by one generator and by both, of the same steps' completions, in turn; and what bounds it.
+
+    Of `num_prompts` a sampling: with few groups a generator, the later of two ends decides.
 
     `cores_ratio` is the same comparison of torch's matrix products alone, of a decoding step's shape, in the same
     processes: what two cores of this machine give where they share its caches, memory and clock.
     """
-    config = replace(run.config, grpo=replace(run.config.grpo, prompts_per_step=NUM_PROMPTS))
+    config = replace(run.config, grpo=replace(run.config.grpo, prompts_per_step=num_prompts))
     publisher = run.publisher(run.both)
     rates: dict[str, list[float]] = {"one": [], "both": []}
     bounds = []

@@ -47,6 +47,8 @@ class OverlapShape:
     """The longest completion; most end before."""
     group_size: int
     num_prompts: int
+    num_prompts_of_two: int
+    """That two generators share; the step is one generator's."""
     groups_at_once: int
     """That one generator samples side by side."""
     repeats: int
@@ -106,7 +108,8 @@ def measure_overlap(shape: OverlapShape, work: Path) -> dict[str, object]:
     model = build_model_folder(work / "model", shape.model, seed=shape.seed)
     processor = Qwen2_5_VLProcessor.from_pretrained(model)
     prompt = prompt_shape(processor.tokenizer, shape.prompt_tokens)
-    data = make_data(work / "data", processor, prompt, shape.num_prompts * shape.steps, seed=shape.seed)
+    num_samples = max(shape.num_prompts * shape.steps, shape.num_prompts_of_two)
+    data = make_data(work / "data", processor, prompt, num_samples, seed=shape.seed)
     config = overlap_config(shape, model, data, work)
 
     async def on_own_cores() -> dict[str, object]:
@@ -166,7 +169,7 @@ async def _measure(run: PinnedRun, shape: OverlapShape) -> dict[str, object]:
         "sync_s": apart.median("time/sync_s"),
         "overlap_ratio": ahead.step_s / max(generate_s, learn_s),
         "streaming_ratio": apart.step_s / streaming.step_s,
-        **await compare_generators(run, repeats=shape.repeats, warmups=WARMUPS),
+        **await compare_generators(run, num_prompts=shape.num_prompts_of_two, repeats=shape.repeats, warmups=WARMUPS),
         "ways": [way.row(name) for name, way in ways.items()],
     }
 

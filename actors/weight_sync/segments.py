@@ -5,6 +5,7 @@ from __future__ import annotations
 import mmap
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,8 +55,9 @@ class MemoryFile:
         file.truncate(num_values * 4)
         self._file = file
         self._memory = mmap.mmap(file.fileno(), num_values * 4)
-        # Packing reads a matrix by columns: of small pages, each row of it another.
-        self._memory.madvise(mmap.MADV_HUGEPAGE)
+        # Packing reads a matrix by columns: of small pages, each row of it another. Some kernels have no others.
+        with suppress(OSError):
+            self._memory.madvise(mmap.MADV_HUGEPAGE)
         fd = file.fileno()
         self.segment = Segment(pid=os.getpid(), fd=fd, inode=os.fstat(fd).st_ino, num_values=num_values)
 

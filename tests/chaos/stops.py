@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -182,7 +183,8 @@ def main() -> int:
     parser.add_argument("--root", type=Path, required=True, help="folder for data, model and runs")
     parser.add_argument("overrides", nargs="*", metavar="key=value")
     args = parser.parse_args()
-    material = prepare(args.root)
+    material = prepare(args.root.absolute())
+    shutil.rmtree(material.runs, ignore_errors=True)
     overrides = [*overrides_of(material), f"grpo.steps={args.moments}", *args.overrides]
     record, step_s, start_s = undisturbed(material, overrides)
     print(f"undisturbed: {step_s:.2f} s a step, {start_s:.1f} s to start")

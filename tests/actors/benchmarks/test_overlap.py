@@ -10,6 +10,7 @@ SHAPE = OverlapShape(
     completion_tokens=12,
     group_size=4,
     num_prompts=4,
+    num_prompts_of_two=4,
     groups_at_once=1,
     repeats=1,
     seed=0,
