@@ -26,9 +26,11 @@ examples:
   museg rollout configs/quickstart.yaml --steps 2
   museg rollout --run runs/quickstart --json
   museg rollout configs/stage_1.yaml model.path=/models/Qwen2.5-VL-7B-Instruct data.video_root=/videos --output sampled
+  museg report sampled
   museg score --input sampled/rollouts/step-000001.jsonl --output - --preset robust | head -1
 
-The output folder gets rollouts/step-NNNNNN.jsonl, the same rows as a run's, and config.yaml. Ctrl-C keeps finished
+The output folder gets rollouts/step-NNNNNN.jsonl, the same rows as a run's, and config.yaml; `museg report` shows them
+on the videos' time axes. Ctrl-C keeps finished
 steps and exits with 130; the same command then goes on. Raise --steps to sample more.
 """
 

@@ -42,6 +42,8 @@ def test_the_first_step_is_that_of_the_run_and_what_is_there_is_not_sampled_agai
     assert json.loads(capsys.readouterr().out) == summary
     assert main([*command, "--steps", "1"]) == 0
     assert json.loads(capsys.readouterr().out)["num_completions"] == 32
+    assert main(["report", str(sampled.path)]) == 0
+    assert 'id="timelines"' in sampled.report_file.read_text()
     assert main([*command, "--steps", "2", "seed=7"]) == 2
     assert "holds rollouts of a configuration with another seed: choose another --output" in capsys.readouterr().err
 
