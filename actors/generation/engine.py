@@ -6,6 +6,7 @@ import gc
 import itertools
 import math
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import Final, Literal
 
 import ray
@@ -86,7 +87,9 @@ class SamplingEngine:
     def begin_weight_update(self) -> None:
         """Lay the model out for new weights. An update that was never finished is given up."""
         if self._session_open:
-            self._on_workers("finish_weight_update")
+            # Where a part couldn't be taken, vLLM has ended the update by itself and refuses to do so again.
+            with suppress(RuntimeError):
+                self._on_workers("finish_weight_update")
         self._whole, self._session_open = False, True
         self._on_workers("start_weight_update")
 

@@ -20,7 +20,7 @@ from actors.generation import GeneratedGroup
 from actors.weight_sync.bucket_stream import BucketStream
 from actors.weight_sync.buckets import WeightBucket, bucketed, pack, packed_values
 from actors.weight_sync.publisher import SyncStats, WeightPublisher
-from actors.weight_sync.segments import SegmentRing, SharedBucket
+from actors.weight_sync.segments import Segment, SegmentRing, SharedBucket
 from museg.config.schema import SyncConfig
 from tests.actors.conftest import StartGenerator
 from tests.actors.material import largest_gap, noisy_clip, request, sampled_logprobs
@@ -161,6 +161,20 @@ def test_a_learner_that_stalls_is_named_and_the_next_publication_mends_the_gener
     stage.take(stage.new)
     stage.publish(5)
     assert stage.versions() == [5] * len(stage.generators)
+    for group in stage.samples():
+        assert largest_gap(stage.new, group, noisy_clip(3)) <= 1e-4
+
+
+def test_weights_that_went_with_their_learner_are_told_and_the_next_publication_mends_the_generators(
+    stage: Stage,
+) -> None:
+    gone = SharedBucket(segment=Segment(pid=2**22 + 1, fd=9, inode=1, num_values=16), placements=())
+    ray.get([generator.begin_weight_update.remote() for generator in stage.generators])
+    for generator in stage.generators:
+        with pytest.raises(FileNotFoundError):
+            ray.get(generator.load_weight_bucket.remote(gone))
+    stage.take(stage.new)
+    stage.publish(7)
     for group in stage.samples():
         assert largest_gap(stage.new, group, noisy_clip(3)) <= 1e-4
 
