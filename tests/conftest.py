@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,6 +27,38 @@ os.environ.pop("RAY_ADDRESS", None)  # a test starts its own Ray and never joins
 
 settings.register_profile("museg", deadline=None, derandomize=True)
 settings.load_profile("museg")
+
+
+_ROOMS = ("end_to_end", "chaos", "actors", "deploy", "docs", "museg")
+"""In the order in which their slow files run."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--no-slow-after",
+        metavar="EPOCH_S",
+        type=float,
+        default=float("inf"),
+        help="skip slow tests that haven't begun by then (time.time(); by default all run)",
+    )
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Quick files first, then whole runs, then parts: so what `--no-slow-after` leaves out says least by itself."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: (item.path in slow, item.path in slow and _place_of(item.path)))
+
+
+def _place_of(path: Path) -> int:
+    room = path.relative_to(Path(__file__).parent).parts[0]
+    return _ROOMS.index(room) if room in _ROOMS else len(_ROOMS)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Before any fixture: these take the time."""
+    if item.get_closest_marker("slow") and time.time() > item.config.getoption("--no-slow-after"):
+        pytest.skip("no time left on this machine (--no-slow-after): `make test` has no such limit")
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:

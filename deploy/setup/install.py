@@ -212,11 +212,10 @@ def phase(name: str) -> Iterator[None]:
     """Prints what is being done, and how long it took."""
     start_s = time.monotonic()
     print(f"  {name} ...", end="", flush=True)
-    try:
+    with contextlib.ExitStack() as unless_done:
+        unless_done.callback(print, flush=True)
         yield
-    except BaseException:
-        print(flush=True)
-        raise
+        unless_done.pop_all()
     print(f" {time.monotonic() - start_s:.0f} s", flush=True)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,13 +44,11 @@ class Checkpoints:
     @contextmanager
     def new(self, step: int) -> Iterator[Path]:
         """A folder to fill that becomes `step-NNNNNN` at the end, and is removed if that fails."""
-        partial = self.begin(step)
-        try:
-            yield partial
+        with ExitStack() as unless_done:
+            unless_done.callback(self.give_up, step)
+            yield self.begin(step)
             self.commit(step)
-        except BaseException:
-            self.give_up(step)
-            raise
+            unless_done.pop_all()
 
     def begin(self, step: int) -> Path:
         """An empty folder to fill. Until `commit`, no reader takes it for a checkpoint."""
