@@ -135,15 +135,27 @@ def test_a_stopped_process_is_killed_when_its_time_is_over(videos: Path) -> None
             os.kill(stopped, 0)
 
 
+def least_memory(video: Path) -> int:
+    """Bytes that the process needs by itself and for a small video: libraries take more on some machines."""
+    for mebibytes in range(320, 1024, 20):
+        with Decoder(replace(LIMITS, memory_bytes=mebibytes << 20)) as decoder:
+            try:
+                decoder.clip(video, video=video.name, budget=BUDGET)
+                return mebibytes << 20
+            except RuntimeError:
+                continue
+    raise AssertionError("no decoding process began")
+
+
 def test_a_video_that_needs_more_memory_than_may_be_is_bad(tmp_path: Path) -> None:
     path = tmp_path / "large.mp4"
     write_video(path, num_frames=2, fps=Fraction(2), height=2160, width=3840, options={"preset": "ultrafast"})
-    with Decoder(replace(LIMITS, memory_bytes=360 << 20)) as decoder:
+    small = write_video(tmp_path / "small.mp4", num_frames=50, fps=Fraction(25), height=96, width=128)
+    with Decoder(replace(LIMITS, memory_bytes=least_memory(small))) as decoder:
         with pytest.raises(
             VideoError, match=r"^video large\.mp4: decoding it took more memory than .* 2 times: re-enc"
         ):
             decoder.clip(path, video="large.mp4", budget=BUDGET)
-        small = write_video(tmp_path / "small.mp4", num_frames=50, fps=Fraction(25), height=96, width=128)
         assert_decodes(decoder, small)
 
 
