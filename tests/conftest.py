@@ -44,7 +44,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Quick files first, then whole runs (the longest first), then parts: so what `--no-slow-after` leaves out says least by itself."""
+    """Quick files first, then whole runs, the longest before the others, then parts.
+
+    So what `--no-slow-after` leaves out says least by itself, and ends soon where it has just begun.
+    """
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: (item.path in slow, item.path in slow and _place_of(item.path)))
 
