@@ -18,7 +18,7 @@ from ray.exceptions import RayError
 from actors.faults.budget import RestartBudget
 from actors.faults.seat import Seat
 from actors.faults.watched import as_actor
-from actors.learner import GroupStats, LearnerWorker, StepStats, learner_options
+from actors.learner import GroupStats, LearnerWorker, StepStats, exporter, learner_options
 from actors.learning.gang import LearnerGang
 from actors.occupation import Occupation
 from actors.rollout.rollouts import Rollout
@@ -128,8 +128,8 @@ def find_no_memory(worker: LearnerWorker) -> None:
     worker.accumulator.backward = lambda _: torch.empty(1 << 60)  # type: ignore[method-assign]
 
 
-def die_when_it_exports(worker: LearnerWorker) -> None:
-    worker._gathered = die  # type: ignore[assignment]
+def die_when_it_exports(_: LearnerWorker) -> None:
+    exporter.gathered = die
 
 
 def stop_in_a_micro_batch(worker: LearnerWorker) -> None:
