@@ -31,7 +31,6 @@ from actors.telemetry.outside import require_packages
 from actors.telemetry.telemetry import Telemetry, begin_logs, run_telemetry
 from actors.trainer import Trainer
 from actors.weight_sync.delivery import WeightDelivery
-from actors.weight_sync.publisher import WeightPublisher
 from actors.workers import Workers, learner_placement, start_workers
 from museg.config.loading import dump_config
 from museg.config.phases import phases_of
@@ -222,11 +221,7 @@ def _trainer(
         prompts=prompts,
         sampler=Sampler(config, prompts, workers.generators, workers.reward_workers),
         learner=workers.learner,
-        weights=WeightDelivery(
-            workers.learner,
-            workers.generators,
-            WeightPublisher(workers.learner.seats, workers.generators.seats, config.sync),
-        ),
+        weights=WeightDelivery(workers.learner, workers.generators, config.sync),
         evaluator=evaluator if inputs.evaluation else None,
         occupation=workers.occupation,
         budget=workers.budget,

@@ -99,7 +99,7 @@ class PinnedRun:
             prompts=prompts,
             sampler=Sampler(config, prompts, self.one, workers.reward_workers),
             learner=workers.learner,
-            weights=WeightDelivery(workers.learner, self.one, self.publisher(self.one)),
+            weights=WeightDelivery(workers.learner, self.one, config.sync),
             evaluator=None,
             occupation=workers.occupation,
             budget=workers.budget,

@@ -10,6 +10,7 @@ from ray.exceptions import RayError
 from actors.cluster import DeadlineError
 from actors.faults.seat import Seat
 from actors.weight_sync.publisher import SyncStats, WeightPublisher
+from museg.config.schema import SyncConfig
 
 if TYPE_CHECKING:
     from actors.generation.pool import GeneratorPool
@@ -19,15 +20,15 @@ if TYPE_CHECKING:
 class WeightDelivery:
     """Brings the learner's present weights to the generators, again and again until they are there.
 
-    weights = WeightDelivery(learner, generators, WeightPublisher(learner.seats, generators.seats, config.sync))
+    weights = WeightDelivery(learner, generators, config.sync)
     synced = await weights.to_all(version=step)
     await weights.to_one(seat)                    # which has taken another's place, in mid-step too
     """
 
-    def __init__(self, learner: LearnerGang, generators: GeneratorPool, publisher: WeightPublisher) -> None:
+    def __init__(self, learner: LearnerGang, generators: GeneratorPool, config: SyncConfig) -> None:
         self._learner = learner
         self._generators = generators
-        self._publisher = publisher
+        self._publisher = WeightPublisher(learner.seats, generators.seats, config)
 
     async def to_all(self, version: int) -> SyncStats:
         """Call them `version`, and publish them between two steps' sampling.
