@@ -16,6 +16,8 @@ from tests.chaos.stops import StoppedRun, overrides_of, undisturbed
 def as_it_was(source: RunDirectory, run: RunDirectory, step: int) -> None:
     """A copy of a finished run without its checkpoints after a step. What else is on record beyond stays there."""
     shutil.copytree(source.path, run.path, symlinks=True)
+    config = run.config_file.read_text()
+    run.config_file.write_text(config.replace(f"name: {source.path.name}\n", f"name: {run.path.name}\n"))
     run.summary_file.unlink()
     run.report_file.unlink()
     for later in run.checkpoint_steps():
