@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -24,6 +25,8 @@ for _name, _value in {
 }.items():
     os.environ.setdefault(_name, _value)
 os.environ.pop("RAY_ADDRESS", None)  # a test starts its own Ray and never joins somebody's cluster
+# A shell has its background jobs ignore Ctrl-C, and the programs that tests interrupt would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 settings.register_profile("museg", deadline=None, derandomize=True)
 settings.load_profile("museg")

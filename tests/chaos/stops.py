@@ -183,6 +183,8 @@ def main() -> int:
     parser.add_argument("--root", type=Path, required=True, help="folder for data, model and runs")
     parser.add_argument("overrides", nargs="*", metavar="key=value")
     args = parser.parse_args()
+    # A shell has its background jobs ignore Ctrl-C, and the run would inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     material = prepare(args.root.absolute())
     shutil.rmtree(material.runs, ignore_errors=True)
     overrides = [*overrides_of(material), f"grpo.steps={args.moments}", *args.overrides]
