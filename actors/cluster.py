@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 import ray
 
+from actors.local_ray import start_local_ray
 from museg.config.schema import Config
 from museg.errors import ConfigError, UserError
 from museg.runs.directory import RunDirectory
@@ -38,6 +39,7 @@ def ray_session(config: Config) -> Iterator[None]:
 
     Raises:
         ConfigError: no cluster that obeys answers at `RAY_ADDRESS`.
+        FaultError: the local one doesn't come up.
     """
     logging.getLogger("ray").setLevel(logging.ERROR)
     try:
@@ -60,15 +62,7 @@ def _join(config: Config) -> None:
         except (ConnectionError, TimeoutError, socket.gaierror) as error:
             raise ConfigError(_why_not_joined(address, error)) from error
         return
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    ray.init(
-        address="local",
-        num_cpus=max(os.cpu_count() or 1, int(required_cpus(config)) + 1),
-        include_dashboard=False,
-        log_to_driver=False,
-        namespace="museg",
-        configure_logging=False,
-    )
+    start_local_ray(num_cpus=max(os.cpu_count() or 1, int(required_cpus(config)) + 1))
 
 
 def _require_listener(address: str) -> None:

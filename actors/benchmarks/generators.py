@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import ray
 import torch
 from ray.actor import ActorHandle
 
+from actors.benchmarks.cores import cpu_s
 from actors.benchmarks.pinned_run import PinnedRun
 from actors.generation.pool import GeneratorPool
 from actors.rollout.prompt_source import PromptSource
@@ -22,45 +23,84 @@ _BOUND_S = 2.0
 _SEQUENCES, _WIDTH, _NUM_MATRICES = 16, 256, 64
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Sampled:
+    """What some generators did in one step's sampling."""
+
+    tokens: int
+    seconds: float
+    cpu_s: float
+    """Of these generators, together."""
+    cores: int
+    """A generator has one."""
+
+    @property
+    def tokens_per_s(self) -> float:
+        return self.tokens / self.seconds
+
+    @property
+    def share(self) -> float:
+        """Of their cores' time; the rest went to others, or to nobody."""
+        return self.cpu_s / (self.cores * self.seconds)
+
+    @property
+    def cpu_s_per_token(self) -> float:
+        return self.cpu_s / self.tokens
+
+
 async def compare_generators(run: PinnedRun, *, num_prompts: int, repeats: int, warmups: int) -> dict[str, float]:
     """Tokens a second by one generator and by both, of the same steps' completions, in turn; and what bounds it.
 
     Of `num_prompts` a sampling: with few groups a generator, the later of two ends decides.
 
-    `cores_ratio` is the same comparison of torch's matrix products alone, of a decoding step's shape, in the same
-    processes: what two cores of this machine give where they share its caches, memory and clock.
+    `generators_ratio` is 2 `share_ratio` / `cpu_ratio`: of the share of its core that a generator has alone,
+    `share_ratio` is left beside the other (driver, reward worker and Ray then have no core to themselves), and a token
+    takes `cpu_ratio` times the processor time (caches, memory and clock are shared). `cores_ratio` is the same
+    comparison of torch's matrix products alone, of a decoding step's shape, in the same processes.
     """
     config = replace(run.config, grpo=replace(run.config.grpo, prompts_per_step=num_prompts))
     publisher = run.publisher(run.both)
-    rates: dict[str, list[float]] = {"one": [], "both": []}
+    sampled: dict[str, list[_Sampled]] = {"one": [], "both": []}
     bounds = []
     for step in range(1, warmups + repeats + 1):
         for name, pool in (("one", run.one), ("both", run.both)):
             # Nothing stays in the engines' caches of what was sampled before.
             await publisher.publish(version=0)
-            rates[name].append(await _tokens_per_s(run, config, pool, step))
+            sampled[name].append(await _sample(run, config, pool, step))
         bounds.append(_cores_ratio([seat.actor for seat in run.both.seats]))
-    one, both = rates["one"][warmups:], rates["both"][warmups:]
+    one, both = sampled["one"][warmups:], sampled["both"][warmups:]
+
+    def ratio(figure: Callable[[_Sampled], float]) -> float:
+        return statistics.median(figure(b) / figure(a) for a, b in zip(one, both, strict=True))
+
     return {
-        "generators_ratio": statistics.median(b / a for a, b in zip(one, both, strict=True)),
+        "generators_ratio": ratio(lambda some: some.tokens_per_s),
+        "share_ratio": ratio(lambda some: some.share),
+        "cpu_ratio": ratio(lambda some: some.cpu_s_per_token),
         "cores_ratio": statistics.median(bounds[warmups:]),
-        "one_generator_tokens_per_s": statistics.median(one),
-        "two_generators_tokens_per_s": statistics.median(both),
+        "one_generator_tokens_per_s": statistics.median(some.tokens_per_s for some in one),
+        "two_generators_tokens_per_s": statistics.median(some.tokens_per_s for some in both),
     }
 
 
-async def _tokens_per_s(run: PinnedRun, config: Config, pool: GeneratorPool, step: int) -> float:
+async def _sample(run: PinnedRun, config: Config, pool: GeneratorPool, step: int) -> _Sampled:
     samples = {config.data.train: run.data.samples}
     prompts = PromptSource(config, samples, run.processor, run.workers.videos, {})
     await prompts.ready(step)
     sampler = Sampler(config, prompts, pool, run.workers.reward_workers)
-    started = time.perf_counter()
+    pids = run.generator_pids[: len(pool.seats)]
+    cpu_before_s, started_s = sum(map(cpu_s, pids)), time.perf_counter()
     sampler.sample(step, phases_of(config)[0])
     rollouts = sampler.take(step)
     groups = [rollout.group async for rollout in rollouts]
+    cpu_after_s = sum(map(cpu_s, pids))
     prompts.close()
-    num_tokens = sum(len(completion.token_ids) for group in groups for completion in group.completions)
-    return num_tokens / (rollouts.generated_at_s - started)
+    return _Sampled(
+        tokens=sum(len(completion.token_ids) for group in groups for completion in group.completions),
+        seconds=rollouts.generated_at_s - started_s,
+        cpu_s=cpu_after_s - cpu_before_s,
+        cores=len(pids),
+    )
 
 
 def _cores_ratio(actors: Sequence[ActorHandle]) -> float:

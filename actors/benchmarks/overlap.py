@@ -186,7 +186,7 @@ async def _steps(run: PinnedRun, pipeline: PipelineConfig) -> WaySteps:
         rows.append(await trainer.step(step, phase))
         wall_s.append(time.perf_counter() - ended_s)
         ended_s += wall_s[-1]
-        cpu.append((cpu_s(run.generator_pid), cpu_s(run.learner_pid)))
+        cpu.append((cpu_s(run.generator_pids[0]), cpu_s(run.learner_pid)))
     trainer.sampler.close()
     trainer.prompts.close()
     counted = slice(WARMUPS, -1)

@@ -42,8 +42,7 @@ class PinnedRun:
     one: GeneratorPool
     """The first generator."""
     both: GeneratorPool
-    generator_pid: int
-    """Of the first."""
+    generator_pids: tuple[int, int]
     learner_pid: int
 
     @classmethod
@@ -57,7 +56,6 @@ class PinnedRun:
     ) -> Self:
         workers = await start_workers(config, placement, PhaseStart.of_run(config))
         first, second = workers.generators.seats
-        pin(second.actor, cores[1])
         return cls(
             config=config,
             data=data,
@@ -65,7 +63,7 @@ class PinnedRun:
             workers=workers,
             one=GeneratorPool([first], config.generation, workers.occupation),
             both=workers.generators,
-            generator_pid=pin(first.actor, cores[0]),
+            generator_pids=(pin(first.actor, cores[0]), pin(second.actor, cores[1])),
             learner_pid=pin(workers.learner.seats[0].actor, cores[1]),
         )
 

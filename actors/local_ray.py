@@ -1,0 +1,57 @@
+"""A Ray of this machine's own, for a run that no cluster was given."""
+
+from __future__ import annotations
+
+import os
+
+import psutil
+import ray
+
+from museg.errors import FaultError
+
+_TRIES = 3
+_START_S = 30
+"""What Ray gives its raylet to come up, and has no option for."""
+_TIMED_OUT = "timed out during startup"
+
+
+def start_local_ray(num_cpus: int) -> None:
+    """Start it without a dashboard; `ray.shutdown()` ends it.
+
+    A machine that is busy, for instance with what a killed run leaves behind, may need longer than Ray waits: what has
+    come up by then is ended, and Ray started anew.
+
+    Raises:
+        FaultError: it never came up in time.
+    """
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    before = set(psutil.Process().children(recursive=True))
+    for _ in range(_TRIES):
+        try:
+            ray.init(
+                address="local",
+                num_cpus=num_cpus,
+                include_dashboard=False,
+                log_to_driver=False,
+                namespace="museg",
+                configure_logging=False,
+            )
+            return
+        except Exception as error:
+            # Ray has no narrower class for it.
+            if _TIMED_OUT not in str(error):
+                raise
+            _end(set(psutil.Process().children(recursive=True)) - before)
+    raise FaultError(
+        f"Ray didn't come up on this machine within {_START_S} s, {_TRIES} times: the machine is overloaded (see "
+        "`uptime`), or /tmp/ray/session_latest/logs says why; the same command tries again"
+    )
+
+
+def _end(processes: set[psutil.Process]) -> None:
+    for process in processes:
+        try:
+            process.kill()
+        except psutil.NoSuchProcess:
+            continue
+    psutil.wait_procs(processes, timeout=10)
