@@ -20,3 +20,9 @@ def terminating_as_interrupted() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def ignore_interruption() -> None:
+    """For a process whose work is over: a signal while Python ends doesn't change its exit code any more."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
