@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import replace
 
-from ray.exceptions import RayTaskError
 from ray.util.placement_group import PlacementGroup
 from rich.console import Console
-from transformers import Qwen2_5_VLProcessor
 
 from actors.checkpointing.writer import CheckpointWriter
 from actors.cluster import object_store_bytes, ray_session, reserved_and_offered, run_directory
 from actors.draining import watched_for_draining
+from actors.ending import Outcome, already_complete, sum_up
 from actors.evaluation.evaluator import Evaluator
 from actors.faults.budget import RestartBudget, replaced_by_role
 from actors.faults.heartbeat import watched_for_hangs
 from actors.faults.roster import Roster
 from actors.guards.watch import Guards
-from actors.progress import ProgressDisplay, show_result
+from actors.inputs import Inputs
+from actors.progress import ProgressDisplay
 from actors.resuming import StartingPoint, starting_point
 from actors.rollout.prompt_source import PromptSource
 from actors.rollout.sampler import Sampler
@@ -35,37 +33,11 @@ from actors.workers import Workers, learner_placement, start_workers
 from museg.config.loading import dump_config
 from museg.config.phases import phases_of
 from museg.config.schema import Config
-from museg.data.samples import Sample, read_samples
-from museg.errors import UserError
 from museg.interruption import terminating_as_interrupted
-from museg.planning.room import too_large_for_store, too_long_for_context
-from museg.policy.loading import check_model_folder
-from museg.rewards.scoring import Scorer
+from museg.planning.room import too_large_for_store
 from museg.runs.directory import RunDirectory
 from museg.runs.lock import RunLock
-from museg.runs.report import write_report
-from museg.runs.summary import Status, Summary, first_and_last_reward, read_summary
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Inputs:
-    """Everything that a run reads, found whole before Ray starts."""
-
-    train: Mapping[str, list[Sample]]
-    """Of every file that a phase's `data.train` names."""
-    evaluation: list[Sample]
-    processor: Qwen2_5_VLProcessor
-
-    @classmethod
-    def read(cls, config: Config) -> Inputs:
-        phases = phases_of(config)
-        for phase in phases:
-            Scorer.from_config(phase.config.reward)
-        check_model_folder(Path(config.model.path))
-        files = {phase.config.data.train for phase in phases}
-        train = {file: read_samples(Path(file)) for file in sorted(files)}
-        evaluation = read_samples(Path(config.data.eval)) if config.data.eval else []
-        return cls(train=train, evaluation=evaluation, processor=Qwen2_5_VLProcessor.from_pretrained(config.model.path))
+from museg.runs.summary import Status, Summary
 
 
 def run_training(config: Config, console: Console) -> Summary:
@@ -84,9 +56,7 @@ def run_training(config: Config, console: Console) -> Summary:
 
 def _held_run(config: Config, run: RunDirectory, inputs: Inputs, lock: RunLock, console: Console) -> Summary:
     start = starting_point(config, run)
-    if start.state.step >= config.grpo.steps and (summary := read_summary(run)) and summary.status == "completed":
-        console.print(f"{run.path} is already complete; run.name=… starts another run", soft_wrap=True)
-        show_result(run, summary, console)
+    if summary := already_complete(config, run, start, console):
         return summary
     # Ray sets a handler of its own.
     with ray_session(config), terminating_as_interrupted(), learner_placement(config) as placement:
@@ -136,14 +106,14 @@ async def _trained(
     except Exception as error:
         await trainer.checkpoints.settle()
         with unless_disk_is_full(progress.say):
-            _sum_up(trainer, Outcome(status="failed", steps=len(run.read_metrics()), error=one_line(error)), console)
+            sum_up(trainer, Outcome.failed(run, error), console)
         raise
     finally:
         trainer.sampler.close()
         trainer.prompts.close()
         workers.close()
         roster.close()
-    return _sum_up(trainer, outcome, console)
+    return sum_up(trainer, outcome, console)
 
 
 async def _ready_trainer(
@@ -159,7 +129,7 @@ async def _ready_trainer(
     """Workers started, the checkpoint taken up and the first prompts decoded."""
     for complaint in start.passed_over:
         progress.say(f"warning: passed over: {complaint}")
-    for likely in (*_too_long(config, inputs), *too_large_for_store(config, object_store_bytes())):
+    for likely in (*inputs.likely_too_long(config), *too_large_for_store(config, object_store_bytes())):
         progress.say(f"warning: {likely}")
     progress.say(f"starting workers: {reserved_and_offered(config)}")
     phases = phases_of(config)
@@ -182,21 +152,6 @@ async def _ready_trainer(
     if start.state.step < config.grpo.steps:
         await trainer.prompts.ready(start.state.step + 1)
     return workers, trainer
-
-
-def _too_long(config: Config, inputs: Inputs) -> list[str]:
-    return [told for samples in inputs.train.values() for told in too_long_for_context(config, samples)]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """How the loop ended."""
-
-    status: Status
-    steps: int
-    eval_before: Mapping[str, float] = field(default_factory=dict)
-    eval_after: Mapping[str, float] = field(default_factory=dict)
-    error: str | None = None
 
 
 def _trainer(
@@ -262,32 +217,3 @@ async def _train_and_evaluate(trainer: Trainer, progress: ProgressDisplay) -> Ou
             progress.say("the evaluation is given up, and done again when the run goes on")
     status: Status = "completed" if completed else "interrupted"
     return Outcome(status=status, steps=last_step, eval_before=before, eval_after=after)
-
-
-def _sum_up(trainer: Trainer, outcome: Outcome, console: Console) -> Summary:
-    reward_first, reward_last = first_and_last_reward(trainer.run.read_metrics())
-    summary = Summary(
-        status=outcome.status,
-        steps=outcome.steps,
-        eval_before=outcome.eval_before,
-        eval_after=outcome.eval_after,
-        reward_first=reward_first,
-        reward_last=reward_last,
-        wall_s=trainer.wall_s(),
-        restarts=trainer.budget.count,
-        videos_skipped=dict(trainer.prompts.videos_skipped),
-        metrics_address=trainer.telemetry.address,
-        error=outcome.error,
-    )
-    trainer.telemetry.end(summary.status)
-    trainer.run.write_summary(summary.as_json())
-    write_report(trainer.run, in_haste=outcome.status == "interrupted")
-    show_result(trainer.run, summary, console)
-    return summary
-
-
-def one_line(error: BaseException) -> str:
-    """The message of an error, of its cause where a worker raised it."""
-    cause = error.cause if isinstance(error, RayTaskError) else error
-    text = " ".join(str(cause).split())
-    return text if isinstance(cause, UserError) else f"{type(cause).__name__}: {text}"

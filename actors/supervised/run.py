@@ -14,12 +14,12 @@ from transformers import Qwen2_5_VLProcessor
 from actors.checkpointing.writer import CheckpointWriter
 from actors.cluster import ray_session, reserved_and_offered, run_directory
 from actors.draining import watched_for_draining
+from actors.ending import Outcome, already_complete, sum_up
 from actors.faults.budget import RestartBudget, replaced_by_role
 from actors.faults.heartbeat import watched_for_hangs
 from actors.faults.roster import Roster
 from actors.guards.watch import Guards
-from actors.launch import one_line
-from actors.progress import ProgressDisplay, sft_headline, show_result
+from actors.progress import ProgressDisplay, sft_headline
 from actors.resuming import StartingPoint, starting_point
 from actors.rollout.prompt_source import PromptSource
 from actors.stopping import StopSignal, unless_disk_is_full, until_interrupted
@@ -36,8 +36,7 @@ from museg.interruption import terminating_as_interrupted
 from museg.policy.loading import check_model_folder
 from museg.runs.directory import RunDirectory
 from museg.runs.lock import RunLock
-from museg.runs.report import write_report
-from museg.runs.summary import Status, Summary, read_summary
+from museg.runs.summary import Status, Summary
 
 
 def run_supervised(config: Config, console: Console) -> Summary:
@@ -63,9 +62,7 @@ def run_supervised(config: Config, console: Console) -> Summary:
 
 def _held_run(config: Config, run: RunDirectory, samples: list[Sample], lock: RunLock, console: Console) -> Summary:
     start = starting_point(config, run, command="sft")
-    if start.state.step >= config.grpo.steps and (summary := read_summary(run)) and summary.status == "completed":
-        console.print(f"{run.path} is already complete; run.name=… starts another run", soft_wrap=True)
-        show_result(run, summary, console)
+    if summary := already_complete(config, run, start, console):
         return summary
     placed = replace(config, generation=replace(config.generation, workers=0))
     # Ray sets a handler of its own.
@@ -112,13 +109,14 @@ async def _trained(workers: SupervisedWorkers, trainer: SupervisedTrainer, conso
     except Exception as error:
         await trainer.checkpoints.settle()
         with unless_disk_is_full(progress.say):
-            _sum_up(trainer, "failed", len(run.read_metrics()), console, error=one_line(error))
+            sum_up(trainer, Outcome.failed(run, error), console)
         raise
     finally:
         trainer.prompts.close()
         roster.close()
         workers.close()
-    return _sum_up(trainer, "completed" if last_step == config.grpo.steps else "interrupted", last_step, console)
+    status: Status = "completed" if last_step == config.grpo.steps else "interrupted"
+    return sum_up(trainer, Outcome(status=status, steps=last_step), console)
 
 
 async def _ready_trainer(
@@ -188,26 +186,3 @@ def _trainer(
         stop=stop,
         telemetry=telemetry,
     )
-
-
-def _sum_up(
-    trainer: SupervisedTrainer, status: Status, steps: int, console: Console, error: str | None = None
-) -> Summary:
-    summary = Summary(
-        status=status,
-        steps=steps,
-        eval_before={},
-        eval_after={},
-        reward_first=None,
-        reward_last=None,
-        wall_s=trainer.wall_s(),
-        restarts=trainer.budget.count,
-        videos_skipped=dict(trainer.prompts.videos_skipped),
-        metrics_address=trainer.telemetry.address,
-        error=error,
-    )
-    trainer.telemetry.end(status)
-    trainer.run.write_summary(summary.as_json())
-    write_report(trainer.run, in_haste=status == "interrupted")
-    show_result(trainer.run, summary, console)
-    return summary

@@ -47,8 +47,8 @@ def read_summary(run: RunDirectory) -> Summary | None:
 
 
 def first_and_last_reward(metrics: Sequence[Mapping[str, object]]) -> tuple[float | None, float | None]:
-    """Mean `reward/mean` over the first and the last tenth of the steps (at least one step each)."""
-    rewards = [float(str(row["reward/mean"])) for row in metrics]
+    """Mean `reward/mean` over the first and the last tenth of the steps that have one (at least one step each)."""
+    rewards = [float(str(row["reward/mean"])) for row in metrics if "reward/mean" in row]
     if not rewards:
         return None, None
     tenth = max(1, len(rewards) // 10)
