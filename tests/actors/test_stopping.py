@@ -4,6 +4,8 @@ import asyncio
 import math
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 
@@ -110,3 +112,28 @@ def test_before_the_loop_sigterm_interrupts_as_ctrl_c_does() -> None:
     with terminating_as_interrupted(), pytest.raises(KeyboardInterrupt):
         terminate()
     assert signal.getsignal(signal.SIGTERM) == before
+
+
+STOPPED_FOR_LONG = """
+import asyncio
+from actors.stopping import StopSignal
+
+async def run():
+    StopSignal(lambda said: print(said, flush=True), grace_s=60).install()
+    print("ready", flush=True)
+    await asyncio.sleep(60)
+
+asyncio.run(run())
+"""
+
+
+@pytest.mark.parametrize("again", SIGNALS)
+def test_a_second_signal_ends_at_once(again: signal.Signals) -> None:
+    process = subprocess.Popen([sys.executable, "-c", STOPPED_FOR_LONG], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    process.send_signal(signal.SIGTERM)
+    assert "once more ends at once" in process.stdout.readline()
+    assert process.poll() is None
+    process.send_signal(again)
+    assert process.wait(timeout=10) == -again

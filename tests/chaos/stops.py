@@ -24,6 +24,9 @@ REPOSITORY = Path(__file__).parents[2]
 INTERRUPTED = 130
 _LOOK_S = 0.01
 _GIVE_UP_S = 300.0
+_AGAIN_S = 0.3
+_AT_ONCE_S = 2.0
+"""In which a run ends after the second signal."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +38,8 @@ class Moment:
     delay_s: float
     number: signal.Signals
     grace_s: float
+    again: bool = False
+    """Sent once more, a little later: that ends the run at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,16 +60,21 @@ class Stop:
     @property
     def wrong(self) -> bool:
         """Another exit code than 130 (0 where the run was over before the signal), too late, or not alone."""
-        late = self.moment is not None and self.seconds > self.moment.grace_s
-        return self.code not in (0, INTERRUPTED) or late or self.left > 0
+        if self.moment is None:
+            return self.code != 0 or self.left > 0
+        codes, limit_s = (0, INTERRUPTED), self.moment.grace_s
+        if self.moment.again:
+            codes, limit_s = (0, INTERRUPTED, -self.moment.number), _AT_ONCE_S
+        return self.code not in codes or self.seconds > limit_s or self.left > 0
 
     def line(self) -> str:
         """For people."""
         if self.moment is None:
             return f"left alone: exit {self.code}, {self.rows} steps"
         place = "start" if self.moment.after_rows is None else "step"
+        twice = " twice" if self.moment.again else ""
         return (
-            f"{self.moment.number.name}, {place} + {self.moment.delay_s:.1f} s, grace {self.moment.grace_s:g} s: exit "
+            f"{self.moment.number.name}{twice}, {place} + {self.moment.delay_s:.1f} s, grace {self.moment.grace_s:g} s: exit "
             f"{self.code} after {self.seconds:.1f} s, {self.rows} steps, {self.left} processes left"
             f"{' (WRONG)' if self.wrong else ''}: {self.said[-160:]}"
         )
@@ -135,6 +145,9 @@ class StoppedRun:
         self.family.look(driver.pid)
         if driver.poll() is None:
             driver.send_signal(moment.number)
+        if moment.again:
+            time.sleep(_AGAIN_S)
+            driver.send_signal(moment.number)
         return time.monotonic()
 
     def _num_rows(self) -> int:
@@ -145,7 +158,7 @@ class StoppedRun:
 def random_moments(number: int, *, seed: int, step_s: float, start_s: float) -> list[Moment]:
     """A fifth while the run starts, the others within a step, its evaluation or the checkpoint after it.
 
-    Half have a grace in which hardly a step can be finished.
+    Half have a grace in which hardly a step can be finished. The last but one is sent twice.
     """
     chosen, moments = random.Random(seed), []
     for place in range(number):
@@ -156,6 +169,7 @@ def random_moments(number: int, *, seed: int, step_s: float, start_s: float) -> 
                 delay_s=chosen.uniform(0, start_s if starting else step_s),
                 number=chosen.choice([signal.SIGTERM, signal.SIGINT]),
                 grace_s=(30.0, 7.0)[place % 2],
+                again=place == number - 2,
             )
         )
     return moments
