@@ -90,14 +90,14 @@ class StopSignal:
         self.requested = True
         self._ends_at = loop.time() + self._grace_s
         self._tighten()
-        self._say(
-            f"stopping within {self._grace_s:g} s (recovery.grace_s): the step is finished if there is time, and a "
-            "checkpoint written; once more ends at once"
-        )
         for number in SIGNALS:
             loop.remove_signal_handler(number)
             # The default action ends the process at once, and the processes of a local Ray end with it.
             signal.signal(number, signal.SIG_DFL)
+        self._say(
+            f"stopping within {self._grace_s:g} s (recovery.grace_s): the step is finished if there is time, and a "
+            "checkpoint written; once more ends at once"
+        )
 
 
 def until_interrupted(run: Coroutine[Any, Any, T]) -> T:

@@ -72,10 +72,10 @@ class Stop:
         if self.moment is None:
             return f"left alone: exit {self.code}, {self.rows} steps"
         place = "start" if self.moment.after_rows is None else "step"
-        twice = " twice" if self.moment.again else ""
+        signals = f"{self.moment.number.name}{' twice' if self.moment.again else ''}"
         return (
-            f"{self.moment.number.name}{twice}, {place} + {self.moment.delay_s:.1f} s, grace {self.moment.grace_s:g} s: exit "
-            f"{self.code} after {self.seconds:.1f} s, {self.rows} steps, {self.left} processes left"
+            f"{signals}, {place} + {self.moment.delay_s:.1f} s, grace {self.moment.grace_s:g} s: "
+            f"exit {self.code} after {self.seconds:.1f} s, {self.rows} steps, {self.left} processes left"
             f"{' (WRONG)' if self.wrong else ''}: {self.said[-160:]}"
         )
 
