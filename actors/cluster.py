@@ -17,6 +17,7 @@ import ray
 from actors.local_ray import start_local_ray
 from museg.config.schema import Config
 from museg.errors import ConfigError, UserError
+from museg.interruption import uninterrupted
 from museg.runs.directory import RunDirectory
 
 T = TypeVar("T")
@@ -42,6 +43,7 @@ def ray_session(config: Config) -> Iterator[None]:
         FaultError: the local one doesn't come up.
     """
     logging.getLogger("ray").setLevel(logging.ERROR)
+    on_sigterm = signal.getsignal(signal.SIGTERM)
     try:
         _join(config)
         yield
@@ -51,7 +53,9 @@ def ray_session(config: Config) -> Iterator[None]:
             raise
         raise KeyboardInterrupt from end
     finally:
-        ray.shutdown()
+        with uninterrupted():
+            ray.shutdown()
+        signal.signal(signal.SIGTERM, on_sigterm)
 
 
 def _join(config: Config) -> None:

@@ -22,6 +22,17 @@ def terminating_as_interrupted() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Inside, SIGINT and SIGTERM do nothing: for what is short, and must not be left half done."""
+    before = [(number, signal.signal(number, signal.SIG_IGN)) for number in (signal.SIGINT, signal.SIGTERM)]
+    try:
+        yield
+    finally:
+        for number, handler in before:
+            signal.signal(number, handler)
+
+
 def ignore_interruption() -> None:
     """For a process whose work is over: a signal while Python ends doesn't change its exit code any more."""
     for number in (signal.SIGINT, signal.SIGTERM):

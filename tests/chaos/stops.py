@@ -24,6 +24,8 @@ REPOSITORY = Path(__file__).parents[2]
 INTERRUPTED = 130
 _LOOK_S = 0.01
 _GIVE_UP_S = 300.0
+_STEPS_A_MOMENT = 3
+"""More than a life gets done on average, so that the run isn't over before all moments were."""
 _AGAIN_S = 0.3
 _AT_ONCE_S = 2.0
 """In which a run ends after the second signal."""
@@ -201,15 +203,17 @@ def main() -> int:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     material = prepare(args.root.absolute())
     shutil.rmtree(material.runs, ignore_errors=True)
-    overrides = [*overrides_of(material), f"grpo.steps={args.moments}", *args.overrides]
+    overrides = [*overrides_of(material), f"grpo.steps={_STEPS_A_MOMENT * args.moments}", *args.overrides]
     record, step_s, start_s = undisturbed(material, overrides)
     print(f"undisturbed: {step_s:.2f} s a step, {start_s:.1f} s to start")
     run = StoppedRun(material=material, name=f"stopped-{args.seed}", overrides=overrides)
-    wrong = 0
+    wrong = early = 0
     for stop in run.complete(random_moments(args.moments, seed=args.seed, step_s=2 * step_s, start_s=start_s)):
         wrong += stop.wrong
+        early += stop.moment is not None and stop.code == 0
         print(stop.line(), flush=True)
     different = list(Record.of(run.directory).differences(record))
+    print(f"{early} of {args.moments} moments came when the run was over")
     print("\n".join(different) or "weights, metrics and completions are those of the undisturbed run, to the last bit")
     return int(bool(different or wrong))
 
