@@ -45,39 +45,9 @@ def model_config(name: str, *, layers: int | None, dtype: torch.dtype) -> Qwen2_
     text, vision = SHAPES[name].text, SHAPES[name].vision
     if layers is not None:
         text = replace(text, layers=layers)
-    full_step = vision.blocks // vision.full_blocks
     return Qwen2_5_VLConfig(
-        text_config={
-            "vocab_size": text.vocabulary,
-            "hidden_size": text.hidden,
-            "intermediate_size": text.intermediate,
-            "num_hidden_layers": text.layers,
-            "num_attention_heads": text.heads,
-            "num_key_value_heads": text.kv_heads,
-            "rms_norm_eps": 1e-6,
-            "rope_parameters": {
-                "rope_type": "default",
-                "rope_theta": 1e6,
-                # [16, 24, 24] of the published 128.
-                "mrope_section": [text.head_dim // 8, text.head_dim * 3 // 16, text.head_dim * 3 // 16],
-            },
-            "bos_token_id": None,
-            "eos_token_id": None,
-            "pad_token_id": None,
-        },
-        vision_config={
-            "depth": vision.blocks,
-            "hidden_size": vision.hidden,
-            "intermediate_size": vision.intermediate,
-            "num_heads": vision.hidden // _VISION_HEAD_DIM,
-            "out_hidden_size": vision.output,
-            "fullatt_block_indexes": list(range(full_step - 1, vision.blocks, full_step)),
-            "window_size": 14 * vision.merge * vision.window,
-            "patch_size": 14,
-            "spatial_merge_size": vision.merge,
-            "temporal_patch_size": 2,
-            "tokens_per_second": 2,
-        },
+        text_config=_text_config(text),
+        vision_config=_vision_config(vision),
         tie_word_embeddings=text.tied,
         dtype=dtype,
         image_token_id=text.vocabulary - 1,
@@ -85,3 +55,41 @@ def model_config(name: str, *, layers: int | None, dtype: torch.dtype) -> Qwen2_
         vision_start_token_id=text.vocabulary - 3,
         vision_end_token_id=text.vocabulary - _NUM_SPECIAL,
     )
+
+
+def _text_config(text: TextShape) -> dict[str, object]:
+    return {
+        "vocab_size": text.vocabulary,
+        "hidden_size": text.hidden,
+        "intermediate_size": text.intermediate,
+        "num_hidden_layers": text.layers,
+        "num_attention_heads": text.heads,
+        "num_key_value_heads": text.kv_heads,
+        "rms_norm_eps": 1e-6,
+        "rope_parameters": {
+            "rope_type": "default",
+            "rope_theta": 1e6,
+            # [16, 24, 24] of the published 128.
+            "mrope_section": [text.head_dim // 8, text.head_dim * 3 // 16, text.head_dim * 3 // 16],
+        },
+        "bos_token_id": None,
+        "eos_token_id": None,
+        "pad_token_id": None,
+    }
+
+
+def _vision_config(vision: VisionShape) -> dict[str, object]:
+    full_step = vision.blocks // vision.full_blocks
+    return {
+        "depth": vision.blocks,
+        "hidden_size": vision.hidden,
+        "intermediate_size": vision.intermediate,
+        "num_heads": vision.hidden // _VISION_HEAD_DIM,
+        "out_hidden_size": vision.output,
+        "fullatt_block_indexes": list(range(full_step - 1, vision.blocks, full_step)),
+        "window_size": 14 * vision.merge * vision.window,
+        "patch_size": 14,
+        "spatial_merge_size": vision.merge,
+        "temporal_patch_size": 2,
+        "tokens_per_second": 2,
+    }
