@@ -79,6 +79,8 @@ class Soak:
         raylet = next(process for process in alive if process.name() == "raylet")
         flag = "--gcs-address="
         address = next(word.removeprefix(flag) for word in raylet.cmdline() if word.startswith(flag))
+        # The run's token lies where every process of this user looks; only who starts a Ray looks there by default.
+        os.environ["RAY_AUTH_MODE"] = "token"
         ray.init(address=address, namespace="soak", log_to_driver=False, configure_logging=False)
 
 
