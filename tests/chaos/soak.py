@@ -79,8 +79,6 @@ class Soak:
         raylet = next(process for process in alive if process.name() == "raylet")
         flag = "--gcs-address="
         address = next(word.removeprefix(flag) for word in raylet.cmdline() if word.startswith(flag))
-        # The run's token lies where every process of this user looks; only who starts a Ray looks there by default.
-        os.environ["RAY_AUTH_MODE"] = "token"
         ray.init(address=address, namespace="soak", log_to_driver=False, configure_logging=False)
 
 
@@ -97,6 +95,9 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output", type=Path, default=Path("cache/chaos"))
     args = parser.parse_args()
+    if "RAY_AUTH_MODE" not in os.environ:
+        # Ray reads it when it is imported; without, only who starts a Ray has its token, and here a client is needed.
+        os.execve(sys.executable, [*sys.orig_argv], os.environ | {"RAY_AUTH_MODE": "token"})
     material = prepare(args.output.absolute())
     run = RunDirectory(material.runs / "soak")
     shutil.rmtree(run.path, ignore_errors=True)
