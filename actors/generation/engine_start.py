@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import ray
@@ -36,19 +39,36 @@ def start_engine(config: Config) -> LLMEngine:
     object_store.register()
     try:
         vllm_config = _vllm_config(config)
-        return LLMEngine(
-            vllm_config=vllm_config,
-            executor_class=Executor.get_class(vllm_config),
-            log_stats=ray.is_initialized(),
-            stat_loggers=stat_loggers(),
-            multiprocess_mode=False,
-        )
+        with nullcontext() if torch.cuda.is_available() else _temporary_files_removed():
+            return LLMEngine(
+                vllm_config=vllm_config,
+                executor_class=Executor.get_class(vllm_config),
+                log_stats=ray.is_initialized(),
+                stat_loggers=stat_loggers(),
+                multiprocess_mode=False,
+            )
     except ValueError as error:
         generation = config.generation
         raise ConfigError(
             f"vLLM can't run {config.model.path} with generation.max_model_len {generation.max_model_len} and "
             f"generation.kv_cache_gib {generation.kv_cache_gib:g}: {_first_sentence(error)}; change these"
         ) from error
+
+
+@contextmanager
+def _temporary_files_removed() -> Iterator[None]:
+    """Those made inside don't outlive it.
+
+    An engine that is killed can't remove the file by which its ranks met. Where there are several, or NCCL, they may
+    meet there again.
+    """
+    before = tempfile.tempdir
+    with tempfile.TemporaryDirectory(prefix="museg-engine-") as folder:
+        tempfile.tempdir = folder
+        try:
+            yield
+        finally:
+            tempfile.tempdir = before
 
 
 def _vllm_config(config: Config) -> VllmConfig:

@@ -6,6 +6,7 @@ python -m tests.chaos.soak --minutes 60 --every 30
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import random
 import shutil
@@ -122,6 +123,8 @@ def main() -> int:
     report = table(found) + f"\n{len(run.read_metrics())} steps, {len(soak.killed)} kills, {args.minutes:g} minutes\n"
     report += "".join(f"\n{line}" for line in [*([problem] if problem else []), *(f"grows: {name}" for name in grown)])
     (args.output / "soak.md").write_text(report + "\n")
+    lines = (json.dumps({"at_s": sample.at_s, **sample.values}) for sample in soak.samples)
+    (args.output / "soak.jsonl").write_text("\n".join(lines) + "\n")
     Console().print(report, markup=False, highlight=False, soft_wrap=True)
     return 1 if problem or grown or not found else 0
 

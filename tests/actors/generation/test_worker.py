@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 import ray
 import torch
@@ -132,6 +135,14 @@ def test_vision_tokens_are_never_sampled_however_likely(worker: ActorHandle, mod
 
 def test_a_worker_is_found_under_the_runs_name(worker: ActorHandle) -> None:
     assert ray.get_actor("museg/test/generation-0") == worker
+
+
+def test_nothing_lies_about_that_a_worker_would_leave_if_it_were_killed(worker: ActorHandle) -> None:
+    pid = ray.get(worker.__ray_call__.remote(lambda _: os.getpid()))
+    born_s = psutil.Process(pid).create_time()
+    files = Path(tempfile.gettempdir()).glob("*")
+    made = [file.name for file in files if file.name.startswith(("vllm", "museg")) and file.stat().st_mtime >= born_s]
+    assert made == []
 
 
 def test_settings_that_the_engine_refuses_are_a_users_error(local_ray: None, model: Path) -> None:
