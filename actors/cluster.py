@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -46,6 +47,9 @@ def ray_session(config: Config) -> Iterator[None]:
     on_sigterm = signal.getsignal(signal.SIGTERM)
     try:
         _join(config)
+        # What has been imported stays. Without it, a collection is so rare and so slow that references to Ray's objects
+        # in what a fault leaves behind would keep these for long.
+        gc.freeze()
         yield
     except SystemExit as end:
         # SIGTERM within `ray.init`, which has put a handler of its own.
