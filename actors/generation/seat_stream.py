@@ -101,10 +101,11 @@ async def _first_failure(*endless: Coroutine[Any, Any, None]) -> None:
     """Run all of them until one raises."""
     tasks = [asyncio.create_task(one) for one in endless]
     try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
-        for task in done:
-            task.result()
+        await asyncio.gather(*tasks)
     finally:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        # The failure's traceback leads to this frame: from here it would lead back to itself, and hold the videos that
+        # the worker was given until Python looks for such circles.
+        del tasks, task
