@@ -48,8 +48,9 @@ def ray_session(config: Config) -> Iterator[None]:
     try:
         _join(config)
         # What has been imported stays. Without it, a collection is so rare and so slow that references to Ray's objects
-        # in what a fault leaves behind would keep these for long.
+        # in what a fault leaves behind would keep these for long; how rare follows from what the last one found.
         gc.freeze()
+        gc.collect()
         yield
     except SystemExit as end:
         # SIGTERM within `ray.init`, which has put a handler of its own.
