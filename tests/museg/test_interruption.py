@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from museg.interruption import terminating_as_interrupted, uninterrupted
 from museg.runs.directory import RunDirectory
 
 ENDING_SLOWLY = """
@@ -27,6 +28,15 @@ def test_a_signal_while_the_process_ends_leaves_the_exit_code(number: signal.Sig
     assert any(b"ending" in line for line in process.stdout)
     process.send_signal(number)
     assert process.wait(timeout=60) == 2
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_what_is_short_is_not_interrupted_and_what_follows_is(number: signal.Signals) -> None:
+    with terminating_as_interrupted():
+        with uninterrupted():
+            signal.raise_signal(number)
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(number)
 
 
 def test_what_is_written_last_arrives(tmp_path: Path) -> None:
