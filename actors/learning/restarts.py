@@ -78,6 +78,8 @@ class Restarts:
                 except (RayError, DeadlineError) as error:
                     fault = error
             await self.recover(fault, life)
+            # Its traceback leads to this frame, which would lead back to it.
+            del fault
 
     async def recover(self, error: BaseException, life: int) -> None:
         """Restart the ranks after a call to them failed in that life; raises the error if none of them is to blame."""

@@ -118,6 +118,8 @@ class RewardPool:
             return waiting.result()
         finally:
             waiting.cancel()
+            # What it failed from leads to this frame, which would lead back to it.
+            del waiting
 
     async def _is_alive(self, rank: int, life: int) -> bool:
         """Whether the worker of that life still lives and doesn't hang."""
