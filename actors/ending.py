@@ -82,8 +82,9 @@ def sum_up(trained: Trained, outcome: Outcome, console: Console) -> Summary:
 
 def already_complete(config: Config, run: RunDirectory, start: StartingPoint, console: Console) -> Summary | None:
     """Show how a run ended that has nothing left to do; None for any other."""
-    summary = read_summary(run)
-    if start.state.step < config.grpo.steps or summary is None or summary.status != "completed":
+    # Only then: the summary of a run that goes on may be of any age, or torn.
+    summary = read_summary(run) if start.state.step >= config.grpo.steps else None
+    if summary is None or summary.status != "completed":
         return None
     console.print(f"{run.path} is already complete; run.name=… starts another run", soft_wrap=True)
     show_result(run, summary, console)

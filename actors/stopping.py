@@ -8,8 +8,9 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, TypeVar
 
+from museg.interruption import SIGNALS
+
 T = TypeVar("T")
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _END_S = 6.0
 """For summary, report and Ray's end, once the last checkpoint is written."""
 _UNKNOWN_SHARE = 0.5

@@ -7,6 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+"""That ask for a stop."""
+
 
 @contextmanager
 def terminating_as_interrupted() -> Iterator[None]:
@@ -25,7 +28,7 @@ def terminating_as_interrupted() -> Iterator[None]:
 @contextmanager
 def uninterrupted() -> Iterator[None]:
     """Inside, SIGINT and SIGTERM do nothing: for what is short, and must not be left half done."""
-    before = [(number, signal.signal(number, signal.SIG_IGN)) for number in (signal.SIGINT, signal.SIGTERM)]
+    before = [(number, signal.signal(number, signal.SIG_IGN)) for number in SIGNALS]
     try:
         yield
     finally:
@@ -35,5 +38,5 @@ def uninterrupted() -> Iterator[None]:
 
 def ignore_interruption() -> None:
     """For a process whose work is over: a signal while Python ends doesn't change its exit code any more."""
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)

@@ -59,8 +59,8 @@ def start_engine(config: Config) -> LLMEngine:
 def _temporary_files_removed() -> Iterator[None]:
     """Those made inside don't outlive it.
 
-    An engine that is killed can't remove the file by which its ranks met. Where there are several, or NCCL, they may
-    meet there again.
+    An engine that is killed can't remove the file by which its ranks meet. For a single rank on CPU, which doesn't need
+    it again: NCCL's may.
     """
     before = tempfile.tempdir
     with tempfile.TemporaryDirectory(prefix="museg-engine-") as folder:

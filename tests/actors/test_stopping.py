@@ -11,8 +11,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from actors.stopping import SIGNALS, DroppedError, StopSignal, until_interrupted
-from museg.interruption import terminating_as_interrupted
+from actors.stopping import DroppedError, StopSignal, until_interrupted
+from museg.interruption import SIGNALS, terminating_as_interrupted
 
 
 @pytest.fixture(autouse=True)

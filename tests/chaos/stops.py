@@ -61,7 +61,8 @@ class Stop:
 
     @property
     def wrong(self) -> bool:
-        """Another exit code than 130 (0 where the run was over before the signal), too late, or not alone."""
+        """Another exit code than 130 (0 where the run was over before; the signal's own if it came twice), too late, or
+        not alone."""
         if self.moment is None:
             return self.code != 0 or self.left > 0
         codes, limit_s = (0, INTERRUPTED), self.moment.grace_s
@@ -215,7 +216,7 @@ def main() -> int:
     different = list(Record.of(run.directory).differences(record))
     print(f"{early} of {args.moments} moments came when the run was over")
     print("\n".join(different) or "weights, metrics and completions are those of the undisturbed run, to the last bit")
-    return int(bool(different or wrong))
+    return int(bool(different or wrong or early))
 
 
 if __name__ == "__main__":
