@@ -19,6 +19,7 @@ from actors.faults.heartbeat import watched_for_hangs
 from actors.faults.roster import Roster
 from actors.guards.watch import Guards
 from actors.inputs import Inputs
+from actors.lives import until_it_ends
 from actors.progress import ProgressDisplay
 from actors.resuming import StartingPoint, starting_point
 from actors.rollout.prompt_source import PromptSource
@@ -51,7 +52,7 @@ def run_training(config: Config, console: Console) -> Summary:
     inputs = Inputs.read(config)
     with closing(RunLock(run.path)) as lock:
         lock.take()
-        return _held_run(config, run, inputs, lock, console)
+        return until_it_ends(config, run, lambda again: _held_run(again, run, inputs, lock, console), console)
 
 
 def _held_run(config: Config, run: RunDirectory, inputs: Inputs, lock: RunLock, console: Console) -> Summary:

@@ -33,3 +33,7 @@ class CheckpointError(UserError):
 
 class FaultError(UserError):
     """Infrastructure failed more often than the run may get over; submitted again, it goes on."""
+
+
+class StateLostError(FaultError):
+    """What steps are redone from was lost with its node: the run can only go on after its newest checkpoint."""

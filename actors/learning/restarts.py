@@ -14,7 +14,7 @@ from actors.faults.budget import RestartBudget
 from actors.faults.deaths import is_fault
 from actors.faults.out_of_memory import is_out_of_memory
 from actors.faults.seat import Seat
-from museg.errors import FaultError, UserError
+from museg.errors import StateLostError, UserError
 
 T = TypeVar("T")
 
@@ -152,16 +152,13 @@ class Restarts:
         When one dies, those that wait for it in a collective raise errors of their own.
 
         Raises:
-            FaultError: what the ranks were to learn from is gone.
+            StateLostError: what the ranks were to learn from is gone.
         """
         late = isinstance(error, DeadlineError)
         if of_ranks and not late and is_fault(error):
             return error
         if of_ranks and isinstance(error, RayTaskError) and isinstance(error.cause, ObjectLostError):
-            raise FaultError(
-                "frames of a video were lost with their node: submit again, and the run goes on after its newest "
-                "checkpoint"
-            ) from error
+            raise StateLostError("frames of a video were lost with their node") from error
         if of_ranks and is_out_of_memory(error):
             # Its gradient is lost, and others wait for it in a collective.
             return self._spare_memory()

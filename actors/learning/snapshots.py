@@ -16,7 +16,7 @@ from actors.cluster import all_of
 from actors.faults.seat import Seat
 from actors.learner.snapshot import SnapshotFacts
 from actors.phase_start import PhaseStart
-from museg.errors import FaultError
+from museg.errors import StateLostError
 from museg.runs.manifest import Records
 
 
@@ -47,13 +47,13 @@ class LearnerSnapshot:
         """Have ranks that stand at the phase's start take it up.
 
         Raises:
-            FaultError: a node was lost, and its part with it.
+            StateLostError: a node was lost, and its part with it.
         """
         calls = [seat.actor.restore.remote(self.shared, own) for seat, own in zip(seats, self.own, strict=True)]
         try:
             await all_of(calls)
         except ObjectLostError as error:
-            raise FaultError(LOST) from error
+            raise StateLostError("the copy of the learner's state in memory was lost with its node") from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,12 +80,6 @@ class LearnerCopy:
 
 def _on(node_id: str | None) -> dict[str, Any]:
     return {"scheduling_strategy": NodeAffinitySchedulingStrategy(node_id, soft=True)} if node_id else {}
-
-
-LOST = (
-    "the copy of the learner's state in memory was lost with its node: submit again, and the run goes on after its "
-    "newest checkpoint"
-)
 
 
 class ComingSnapshot:

@@ -19,6 +19,7 @@ from actors.faults.budget import RestartBudget, replaced_by_role
 from actors.faults.heartbeat import watched_for_hangs
 from actors.faults.roster import Roster
 from actors.guards.watch import Guards
+from actors.lives import until_it_ends
 from actors.progress import ProgressDisplay, sft_headline
 from actors.resuming import StartingPoint, starting_point
 from actors.rollout.prompt_source import PromptSource
@@ -57,7 +58,7 @@ def run_supervised(config: Config, console: Console) -> Summary:
         target_text(sample)  # a response that can't be taught is told now, not at the step that draws it
     with closing(RunLock(run.path)) as lock:
         lock.take()
-        return _held_run(config, run, samples, lock, console)
+        return until_it_ends(config, run, lambda again: _held_run(again, run, samples, lock, console), console)
 
 
 def _held_run(config: Config, run: RunDirectory, samples: list[Sample], lock: RunLock, console: Console) -> Summary:

@@ -1,4 +1,4 @@
-"""A node of the cluster is lost with the generator on it, and another comes: two raylets of one machine."""
+"""A node of the cluster is lost with the worker on it, and another comes: two raylets of one machine."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 from ray.cluster_utils import Cluster
@@ -19,6 +18,8 @@ from tests.chaos.record import Record
 SHARES = ["generation.cpus=2", "learner.cpus=3", "reward.cpus=1"]
 HEAD_CPUS, OTHER_CPUS = 7, 2
 """Learner, reward workers and one generator fit the head; the other generator alone fits the other node."""
+LEARNERS = {"role": "learner"}
+LEARNER_CPUS = 3
 STEPS = 6
 _MISSING_S = 5.0
 _WAIT_S = 300.0
@@ -31,20 +32,27 @@ def cluster() -> Iterator[Cluster]:
     cluster.shutdown()
 
 
+@pytest.fixture(scope="module")
+def material(tmp_path_factory: pytest.TempPathFactory) -> Material:
+    return prepare(tmp_path_factory.mktemp("node-loss"))
+
+
+@pytest.fixture(scope="module")
+def undisturbed(material: Material) -> Record:
+    ended_well(launched(command(material, "undisturbed")))
+    return Record.of(material.run("undisturbed"))
+
+
 @pytest.mark.slow
 @pytest.mark.thorough
 def test_a_run_goes_on_with_the_same_numbers_when_a_node_with_a_generator_is_lost_and_another_comes(
-    cluster: Cluster, tmp_path: Path
+    cluster: Cluster, material: Material, undisturbed: Record
 ) -> None:
-    material = prepare(tmp_path)
     other = cluster.add_node(num_cpus=OTHER_CPUS)
-    undisturbed, driver = run_on(cluster, material, "undisturbed")
-    ended_well(driver)
-
-    run, driver = run_on(cluster, material, "node-lost")
+    run = material.run("generator-lost")
+    driver = launched(command(material, "generator-lost"), RAY_ADDRESS=cluster.address)
     until(driver, lambda: len(run.read_metrics()) >= 2)
-    workers = json.loads(run.workers_file.read_text())
-    assert [name for name, row in workers.items() if row["node_id"] == other.node_id and "generation" in name]
+    assert [name for name in workers_on(other.node_id, run) if "generation" in name]
     cluster.remove_node(other, allow_graceful=False)
     time.sleep(_MISSING_S)
     newcomer = cluster.add_node(num_cpus=OTHER_CPUS)
@@ -52,19 +60,51 @@ def test_a_run_goes_on_with_the_same_numbers_when_a_node_with_a_generator_is_los
 
     assert json.loads(run.summary_file.read_text())["restarts"] == 1
     assert newcomer.node_id != other.node_id
+    same_numbers(run, undisturbed)
+
+
+@pytest.mark.slow
+@pytest.mark.thorough
+def test_a_run_whose_learner_is_lost_with_its_node_begins_again_by_itself(
+    cluster: Cluster, material: Material, undisturbed: Record
+) -> None:
+    other = cluster.add_node(num_cpus=LEARNER_CPUS, labels=LEARNERS)
+    run = material.run("learner-lost")
+    labels = "learner.node_labels={role: learner}"
+    driver = launched(
+        command(material, "learner-lost", labels, "checkpoint.every_steps=2"), RAY_ADDRESS=cluster.address
+    )
+    until(driver, lambda: len(run.read_metrics()) >= 3)
+    assert workers_on(other.node_id, run) == ["learner-0"]
+    cluster.remove_node(other, allow_graceful=False)
+    time.sleep(_MISSING_S)
+    cluster.add_node(num_cpus=LEARNER_CPUS, labels=LEARNERS)
+    said = ended_well(driver)
+
+    assert "the copy of the learner's state in memory was lost with its node: the run begins again after" in said
+    assert "going on after step 2 from" in said
+    same_numbers(run, undisturbed)
+
+
+def command(material: Material, name: str, *more: str) -> list[str]:
+    return material.command(name, *SHARES, f"grpo.steps={STEPS}", *more)
+
+
+def workers_on(node_id: str, run: RunDirectory) -> list[str]:
+    workers = json.loads(run.workers_file.read_text())
+    return [name for name, row in workers.items() if row["node_id"] == node_id]
+
+
+def same_numbers(run: RunDirectory, undisturbed: Record) -> None:
     record = Record.of(run)
-    assert list(record.differences(Record.of(undisturbed))) == []
+    assert list(record.differences(undisturbed)) == []
     assert list(record.misused_samples(NUM_SAMPLES)) == []
 
 
-def run_on(cluster: Cluster, material: Material, name: str, *more: str) -> tuple[RunDirectory, subprocess.Popen[str]]:
-    shape = [*SHARES, f"grpo.steps={STEPS}", *more]
-    return material.run(name), launched(material.command(name, *shape), RAY_ADDRESS=cluster.address)
-
-
-def ended_well(driver: subprocess.Popen[str]) -> None:
+def ended_well(driver: subprocess.Popen[str]) -> str:
     said, _ = driver.communicate(timeout=_WAIT_S)
     assert driver.returncode == 0, said
+    return said
 
 
 def until(driver: subprocess.Popen[str], happened: Callable[[], bool]) -> None:

@@ -14,7 +14,7 @@ from actors.cluster import DeadlineError
 from actors.faults.budget import RestartBudget
 from actors.learning.restarts import Restarts
 from museg.config.schema import RecoveryConfig
-from museg.errors import FaultError, ModelError, UserError
+from museg.errors import FaultError, ModelError, StateLostError, UserError
 
 GLOO = RayTaskError("learn", "Traceback …", RuntimeError("Connection closed by peer"))
 DEATH = RayActorError()
@@ -118,7 +118,7 @@ def test_what_living_ranks_raise_by_themselves_is_told(failure: RayTaskError) ->
 
 def test_frames_that_are_gone_can_not_be_learned_from_again() -> None:
     gone = RayTaskError("accumulate", "", ObjectLostError("00" * 28, None, ""))
-    with pytest.raises(FaultError, match="frames of a video were lost with their node: submit again"):
+    with pytest.raises(StateLostError, match="frames of a video were lost with their node"):
         asyncio.run(Gang().restarts.lasting(Work([gone])))
 
 
