@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 from ray.cluster_utils import Cluster
 
-from museg.runs.directory import RunDirectory
 from tests.chaos.disturbed_run import launched
-from tests.chaos.material import NUM_SAMPLES, Material, prepare
+from tests.chaos.material import Material, prepare
+from tests.chaos.nodes import SHARES, ended_well, run_on, same_numbers, until, workers_on
 from tests.chaos.record import Record
 
-SHARES = ["generation.cpus=2", "learner.cpus=3", "reward.cpus=1"]
-HEAD_CPUS, OTHER_CPUS = 7, 2
-"""Learner, reward workers and one generator fit the head; the other generator alone fits the other node."""
+HEAD_CPUS = 7
+"""Reward workers and one generator fit it, and either the learner or the other generator."""
+STEPS = "grpo.steps=6"
 LEARNERS = {"role": "learner"}
-LEARNER_CPUS = 3
-STEPS = 6
 _MISSING_S = 5.0
-_WAIT_S = 300.0
 
 
 @pytest.fixture
@@ -39,7 +35,7 @@ def material(tmp_path_factory: pytest.TempPathFactory) -> Material:
 
 @pytest.fixture(scope="module")
 def undisturbed(material: Material) -> Record:
-    ended_well(launched(command(material, "undisturbed")))
+    ended_well(launched(material.command("undisturbed", *SHARES, STEPS)))
     return Record.of(material.run("undisturbed"))
 
 
@@ -48,14 +44,13 @@ def undisturbed(material: Material) -> Record:
 def test_a_run_goes_on_with_the_same_numbers_when_a_node_with_a_generator_is_lost_and_another_comes(
     cluster: Cluster, material: Material, undisturbed: Record
 ) -> None:
-    other = cluster.add_node(num_cpus=OTHER_CPUS)
-    run = material.run("generator-lost")
-    driver = launched(command(material, "generator-lost"), RAY_ADDRESS=cluster.address)
+    other = cluster.add_node(num_cpus=2)
+    run, driver = run_on(cluster, material, "generator-lost", STEPS)
     until(driver, lambda: len(run.read_metrics()) >= 2)
     assert [name for name in workers_on(other.node_id, run) if "generation" in name]
     cluster.remove_node(other, allow_graceful=False)
     time.sleep(_MISSING_S)
-    newcomer = cluster.add_node(num_cpus=OTHER_CPUS)
+    newcomer = cluster.add_node(num_cpus=2)
     ended_well(driver)
 
     assert json.loads(run.summary_file.read_text())["restarts"] == 1
@@ -68,48 +63,16 @@ def test_a_run_goes_on_with_the_same_numbers_when_a_node_with_a_generator_is_los
 def test_a_run_whose_learner_is_lost_with_its_node_begins_again_by_itself(
     cluster: Cluster, material: Material, undisturbed: Record
 ) -> None:
-    other = cluster.add_node(num_cpus=LEARNER_CPUS, labels=LEARNERS)
-    run = material.run("learner-lost")
-    labels = "learner.node_labels={role: learner}"
-    driver = launched(
-        command(material, "learner-lost", labels, "checkpoint.every_steps=2"), RAY_ADDRESS=cluster.address
-    )
+    other = cluster.add_node(num_cpus=3, labels=LEARNERS)
+    settings = ("learner.node_labels={role: learner}", "checkpoint.every_steps=2")
+    run, driver = run_on(cluster, material, "learner-lost", STEPS, *settings)
     until(driver, lambda: len(run.read_metrics()) >= 3)
     assert workers_on(other.node_id, run) == ["learner-0"]
     cluster.remove_node(other, allow_graceful=False)
     time.sleep(_MISSING_S)
-    cluster.add_node(num_cpus=LEARNER_CPUS, labels=LEARNERS)
+    cluster.add_node(num_cpus=3, labels=LEARNERS)
     said = ended_well(driver)
 
     assert "the copy of the learner's state in memory was lost with its node: the run begins again after" in said
     assert "going on after step 2 from" in said
     same_numbers(run, undisturbed)
-
-
-def command(material: Material, name: str, *more: str) -> list[str]:
-    return material.command(name, *SHARES, f"grpo.steps={STEPS}", *more)
-
-
-def workers_on(node_id: str, run: RunDirectory) -> list[str]:
-    workers = json.loads(run.workers_file.read_text())
-    return [name for name, row in workers.items() if row["node_id"] == node_id]
-
-
-def same_numbers(run: RunDirectory, undisturbed: Record) -> None:
-    record = Record.of(run)
-    assert list(record.differences(undisturbed)) == []
-    assert list(record.misused_samples(NUM_SAMPLES)) == []
-
-
-def ended_well(driver: subprocess.Popen[str]) -> str:
-    said, _ = driver.communicate(timeout=_WAIT_S)
-    assert driver.returncode == 0, said
-    return said
-
-
-def until(driver: subprocess.Popen[str], happened: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + _WAIT_S
-    while not happened():
-        assert driver.poll() is None, driver.stdout and driver.stdout.read()
-        assert time.monotonic() < deadline, f"not within {_WAIT_S:g} s"
-        time.sleep(0.05)
