@@ -6,11 +6,16 @@ import errno
 import fcntl
 import os
 import socket
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import TextIO
 
 from museg.errors import ConfigError
+
+_FILE = "driver.lock"
+_LOOKS, _LOOK_S = 5, 0.1
+"""`held_since_unix_s` keeps a driver out for a moment."""
 
 
 class RunLock:
@@ -34,9 +39,9 @@ class RunLock:
         """
         if self._file is not None or not self._folder.is_dir():
             return
-        file = (self._folder / "driver.lock").open("a+", encoding="utf-8")
+        file = (self._folder / _FILE).open("a+", encoding="utf-8")
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock(file)
         except BlockingIOError:
             file.seek(0)
             holder = file.read().strip() or "another process"
@@ -60,3 +65,26 @@ class RunLock:
                 self._file.truncate(0)
             self._file.close()
             self._file = None
+
+
+def held_since_unix_s(folder: Path) -> float | None:
+    """Since when a process, on whichever machine, has held a run directory; None if none does, or nobody can say."""
+    try:
+        with (folder / _FILE).open(encoding="utf-8") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return os.fstat(file.fileno()).st_mtime
+    except OSError:
+        return None
+    return None
+
+
+def _lock(file: TextIO) -> None:
+    """Raises BlockingIOError: it is another's for longer than a look."""
+    for _ in range(_LOOKS):
+        with suppress(BlockingIOError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        time.sleep(_LOOK_S)
+    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -16,11 +16,13 @@ from museg.config.schema import Config
 from museg.errors import DataError, UserError
 from museg.runs.directory import RunDirectory
 from museg.runs.health import HEARTBEAT_S, stalled, troubles
+from museg.runs.lock import held_since_unix_s
 from museg.runs.summary import read_summary
 
-State = Literal["running", "completed", "interrupted", "failed", "dead", "unreadable"]
-"""`dead`: its driver is gone without a word; `unreadable`: its files aren't what a run writes."""
-Driver = Literal["alive", "gone", "ended"]
+State = Literal["starting", "running", "completed", "interrupted", "failed", "dead", "unreadable"]
+"""`starting`: its workers aren't there yet; `dead`: its driver is gone without a word; `unreadable`: its files aren't
+what a run writes."""
+Driver = Literal["starting", "alive", "gone", "ended"]
 _MISSED_BEATS = 6
 
 
@@ -115,19 +117,27 @@ def _troubles(config: Config, rows: Sequence[Mapping[str, float]], state: State,
 def _state(run: RunDirectory, driver: Driver) -> State:
     if driver == "alive":
         return "running"
+    if driver == "starting":
+        return "starting"
     summary = read_summary(run)
     return "dead" if driver == "gone" or summary is None else summary.status
 
 
 def _driver(run: RunDirectory, now_s: float) -> Driver:
-    """`workers.json` is there while a driver goes, and touched; on this machine its process can be looked for, too."""
+    """`workers.json` is there while a driver goes, and touched; on this machine its process can be looked for, too.
+
+    Before, a driver already holds the directory; what it finds there is of the one before.
+    """
+    held_since_s = held_since_unix_s(run.path)
     try:
         driver = json.loads(run.workers_file.read_text(encoding="utf-8"))["driver"]
         beat_s = run.workers_file.stat().st_mtime
     except FileNotFoundError:
-        return "ended"
+        return "ended" if held_since_s is None else "starting"
     except (ValueError, KeyError) as error:
         raise DataError(f"{run.workers_file} isn't what a run writes; remove it if the run is over") from error
+    if held_since_s is not None and held_since_s > beat_s:
+        return "starting"
     if driver.get("host") == socket.gethostname() and not _is_process(int(driver["pid"])):
         return "gone"
     return "alive" if now_s - beat_s < _MISSED_BEATS * HEARTBEAT_S else "gone"

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from museg.config.loading import dump_config, read_config
 from museg.errors import DataError
 from museg.runs.directory import RunDirectory
 from museg.runs.health import STRETCH, logprob_gap_bound, reward_collapsed, stalled
+from museg.runs.lock import RunLock
 from museg.runs.status import run_status, statuses_below
 from museg.runs.summary import Summary
 
@@ -82,6 +84,25 @@ def test_a_resumed_run_is_running_whatever_the_summary_of_its_first_life_says(ru
     run.write_summary(replace(ENDED, status="interrupted").as_json())
     driven(run, pid=os.getpid(), host=socket.gethostname(), beat_s=NOW_S)
     assert run_status(run, NOW_S).state == "running"
+
+
+def test_a_run_whose_workers_are_not_there_yet_is_starting_whatever_is_left_of_the_lives_before(
+    run: RunDirectory,
+) -> None:
+    run.write_summary(replace(ENDED, status="failed").as_json())
+    with closing(RunLock(run.path)) as lock:
+        lock.take()
+        assert (run_status(run, NOW_S).state, run_status(run, NOW_S).troubles) == ("starting", ())
+        driven(run, pid=os.getpid(), host="elsewhere", beat_s=1.0)
+        assert run_status(run, NOW_S).state == "starting"
+    assert run_status(run, NOW_S).state == "dead"
+
+
+def test_a_driver_that_hangs_holds_its_directory_and_is_missed_all_the_same(run: RunDirectory) -> None:
+    with closing(RunLock(run.path)) as lock:
+        lock.take()
+        driven(run, pid=os.getpid(), host=socket.gethostname(), beat_s=NOW_S - 600)
+        assert run_status(run, NOW_S).state == "dead"
 
 
 def test_a_driver_that_was_killed_is_missed_at_once_here_and_by_its_beat_elsewhere(run: RunDirectory) -> None:
