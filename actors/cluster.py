@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import itertools
 import logging
 import os
 import signal
 import socket
-from collections.abc import Awaitable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,6 +25,7 @@ from museg.runs.directory import RunDirectory
 T = TypeVar("T")
 START_TIMEOUT_S = 900.0
 _LISTENER_S = 10.0
+_TOLD_EVERY_S = 60.0
 _JOBS_FOLDER = "/working_dir_files/_ray_pkg_"
 """In the path of what `ray job submit --working-dir` unpacks."""
 
@@ -137,6 +139,25 @@ async def within(seconds: float, what: str, awaitable: Awaitable[T]) -> T:
             return await awaitable
     except TimeoutError as error:
         raise DeadlineError(f"{what} took longer than {seconds:g} s") from error
+
+
+@asynccontextmanager
+async def told_while_missing(what: str, give_up_s: float, say: Callable[[str], None]) -> AsyncIterator[None]:
+    """Tell each minute that something is still waited for, which the cluster may have no room for."""
+
+    async def tell() -> None:
+        for minutes in itertools.count(1):
+            await asyncio.sleep(_TOLD_EVERY_S)
+            say(
+                f"{what} is still missing after {minutes * _TOLD_EVERY_S:g} s of at most {give_up_s:g} s "
+                "(recovery.start_timeout_s); `ray status` says what the cluster has no room for"
+            )
+
+    telling = asyncio.create_task(tell())
+    try:
+        yield
+    finally:
+        telling.cancel()
 
 
 async def all_of(refs: Sequence[Awaitable[Any]]) -> list[Any]:

@@ -11,7 +11,7 @@ from ray.actor import ActorHandle
 from ray.util.placement_group import PlacementGroup, placement_group, remove_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
-from actors.cluster import has_gpus, reserved_and_offered, within
+from actors.cluster import has_gpus, reserved_and_offered, told_while_missing, within
 from actors.faults.budget import RestartBudget
 from actors.faults.seat import Seat
 from actors.faults.watched import as_actor
@@ -214,7 +214,9 @@ async def _placed_learner(
 ) -> LearnerGang:
     """The learner's ranks, once the cluster has a place for all of them; nobody else is started before."""
     share = reserved_and_offered(config)
-    await within(config.recovery.start_timeout_s, f"a place for the learner ranks ({share})", placement.ready())
+    place, timeout_s = f"a place for the learner ranks ({share})", config.recovery.start_timeout_s
+    async with told_while_missing(place, timeout_s, budget.say):
+        await within(timeout_s, place, placement.ready())
     ranks = [_learner_seat(config, rank, placement, budget) for rank in range(config.learner.ranks)]
     return LearnerGang(ranks, config, occupation, budget)
 

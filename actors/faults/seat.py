@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from typing import Self
 
 import psutil
@@ -13,7 +13,7 @@ from ray.actor import ActorHandle
 from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from actors.cluster import START_TIMEOUT_S, DeadlineError, within
+from actors.cluster import START_TIMEOUT_S, DeadlineError, told_while_missing, within
 from actors.faults.budget import RestartBudget, first_line
 from actors.faults.deaths import is_fault
 from actors.faults.watched import Whereabouts
@@ -81,13 +81,15 @@ class Seat:
             DeadlineError: it took longer than the start may, and the seat isn't vacant.
         """
         ready = asyncio.ensure_future(self._ready(self.actor))
+        told = told_while_missing(self.name, self._start_timeout_s, self._budget.say)
         try:
-            while not ready.done():
-                try:
-                    await within(self._start_timeout_s, f"the start of {self.name}", asyncio.shield(ready))
-                except DeadlineError:
-                    if not self.vacant:
-                        raise
+            async with nullcontext() if self.vacant else told:
+                while not ready.done():
+                    try:
+                        await within(self._start_timeout_s, f"the start of {self.name}", asyncio.shield(ready))
+                    except DeadlineError:
+                        if not self.vacant:
+                            raise
             ready.result()
         finally:
             ready.cancel()

@@ -12,6 +12,8 @@ import ray
 from ray.actor import ActorHandle
 from ray.exceptions import RayActorError
 
+from actors import cluster
+from actors.cluster import DeadlineError
 from actors.faults.budget import RestartBudget
 from actors.faults.seat import Seat
 from actors.faults.watched import Watched, as_actor
@@ -81,3 +83,22 @@ def test_one_that_may_come_is_tried_again_without_being_counted(
 
     monkeypatch.setattr("actors.faults.seat._FIRST_PAUSE_S", 0.1)
     asyncio.run(scenario())
+
+
+def test_one_that_the_cluster_has_no_room_for_is_told_of_while_it_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def ready(actor: ActorHandle) -> None:
+        await actor.whereabouts.remote()
+
+    monkeypatch.setattr(cluster, "_TOLD_EVERY_S", 0.4)
+    said: list[str] = []
+    large = as_actor(Watched).options(num_cpus=64)
+    budget = RestartBudget(RecoveryConfig(), say=said.append)
+    seat = Seat("large-0", large.remote, ready, budget, start_timeout_s=1.0)
+    with pytest.raises(DeadlineError, match="the start of large-0 took longer than 1 s"):
+        asyncio.run(seat.filled())
+    assert [line.split(" of at most")[0] for line in said] == [
+        "large-0 is still missing after 0.4 s",
+        "large-0 is still missing after 0.8 s",
+    ]
