@@ -11,12 +11,9 @@ from rich.console import Console
 
 from actors.checkpointing.writer import CheckpointWriter
 from actors.cluster import object_store_bytes, ray_session, reserved_and_offered, run_directory
-from actors.draining import watched_for_draining
 from actors.ending import Outcome, already_complete, sum_up
 from actors.evaluation.evaluator import Evaluator
 from actors.faults.budget import RestartBudget, replaced_by_role
-from actors.faults.heartbeat import watched_for_hangs
-from actors.faults.roster import Roster
 from actors.guards.watch import Guards
 from actors.inputs import Inputs
 from actors.lives import until_it_ends
@@ -24,11 +21,12 @@ from actors.progress import ProgressDisplay
 from actors.resuming import StartingPoint, starting_point
 from actors.rollout.prompt_source import PromptSource
 from actors.rollout.sampler import Sampler
-from actors.stopping import DroppedError, StopSignal, unless_disk_is_full, until_interrupted
+from actors.stopping import DroppedError, StopSignal, until_interrupted
 from actors.telemetry.moment import Sources
 from actors.telemetry.outside import require_packages
-from actors.telemetry.telemetry import Telemetry, begin_logs, run_telemetry
+from actors.telemetry.telemetry import Telemetry, run_telemetry
 from actors.trainer import Trainer
+from actors.under_way import under_way
 from actors.weight_sync.delivery import WeightDelivery
 from actors.workers import Workers, learner_placement, start_workers
 from museg.config.loading import dump_config
@@ -79,42 +77,12 @@ async def _run(
     with run_telemetry(config, run, progress.say) as telemetry:
         async with stop.droppable(then_s=math.inf):
             workers, trainer = await _ready_trainer(config, run, inputs, start, placement, progress, stop, telemetry)
-        return await _trained(run, start, workers, trainer, progress, lock, console)
-
-
-async def _trained(
-    run: RunDirectory,
-    start: StartingPoint,
-    workers: Workers,
-    trainer: Trainer,
-    progress: ProgressDisplay,
-    lock: RunLock,
-    console: Console,
-) -> Summary:
-    # Only now is it known that the run can run: nothing was written before.
-    run.create(dump_config(trainer.config))
-    lock.take()
-    run.forget_after(start.state.step)
-    roster = Roster(run.workers_file)
-    await roster.follow(workers.seats)
-    try:
-        begin_logs(trainer.telemetry, trainer.config, run, start.state.step, progress.say)
-        async with (
-            watched_for_draining(workers.seats, trainer.checkpoints.ask_because, workers.release),
-            watched_for_hangs(workers.seats, trainer.config.recovery.heartbeat_s, progress.say),
-        ):
+        # Only now is it known that the run can run: nothing was written before.
+        run.create(dump_config(config))
+        lock.take()
+        async with under_way(trainer, workers, console):
             outcome = await _train_and_evaluate(trainer, progress)
-    except Exception as error:
-        await trainer.checkpoints.settle()
-        with unless_disk_is_full(progress.say):
-            sum_up(trainer, Outcome.failed(run, error), console)
-        raise
-    finally:
-        trainer.sampler.close()
-        trainer.prompts.close()
-        workers.close()
-        roster.close()
-    return sum_up(trainer, outcome, console)
+        return sum_up(trainer, outcome, console)
 
 
 async def _ready_trainer(

@@ -182,6 +182,11 @@ class Trainer:
         )
         await self.checkpoints.begin(state, pinned=checkpoints_needed(self.phases, step))
 
+    def close(self) -> None:
+        """Give up what is being sampled and decoded ahead."""
+        self.sampler.close()
+        self.prompts.close()
+
     def wall_s(self) -> float:
         """Seconds that the run has taken, over all of its lives."""
         return self.start.wall_s + time.monotonic() - self.started_s

@@ -13,21 +13,19 @@ from transformers import Qwen2_5_VLProcessor
 
 from actors.checkpointing.writer import CheckpointWriter
 from actors.cluster import ray_session, reserved_and_offered, run_directory
-from actors.draining import watched_for_draining
 from actors.ending import Outcome, already_complete, sum_up
 from actors.faults.budget import RestartBudget, replaced_by_role
-from actors.faults.heartbeat import watched_for_hangs
-from actors.faults.roster import Roster
 from actors.guards.watch import Guards
 from actors.lives import until_it_ends
 from actors.progress import ProgressDisplay, sft_headline
 from actors.resuming import StartingPoint, starting_point
 from actors.rollout.prompt_source import PromptSource
-from actors.stopping import StopSignal, unless_disk_is_full, until_interrupted
+from actors.stopping import StopSignal, until_interrupted
 from actors.supervised.trainer import SupervisedTrainer
 from actors.telemetry.moment import Sources
 from actors.telemetry.outside import require_packages
-from actors.telemetry.telemetry import Telemetry, begin_logs, run_telemetry
+from actors.telemetry.telemetry import Telemetry, run_telemetry
+from actors.under_way import under_way
 from actors.workers import SupervisedWorkers, learner_placement, start_supervised_workers
 from museg.config.loading import dump_config
 from museg.config.schema import Config
@@ -90,34 +88,12 @@ async def _run(
         # Only now is it known that the run can run: nothing was written before.
         run.create(dump_config(config))
         lock.take()
-        return await _trained(workers, trainer, console)
-
-
-async def _trained(workers: SupervisedWorkers, trainer: SupervisedTrainer, console: Console) -> Summary:
-    run, config, progress = trainer.run, trainer.config, trainer.progress
-    run.forget_after(trainer.start.step)
-    roster = Roster(run.workers_file)
-    await roster.follow(workers.seats)
-    try:
-        begin_logs(trainer.telemetry, config, run, trainer.start.step, progress.say)
-        async with (
-            watched_for_draining(workers.seats, trainer.checkpoints.ask_because, workers.release),
-            watched_for_hangs(workers.seats, config.recovery.heartbeat_s, progress.say),
-        ):
+        async with under_way(trainer, workers, console):
             with progress:
                 last_step = await trainer.train()
             await trainer.checkpoints.finished()
-    except Exception as error:
-        await trainer.checkpoints.settle()
-        with unless_disk_is_full(progress.say):
-            sum_up(trainer, Outcome.failed(run, error), console)
-        raise
-    finally:
-        trainer.prompts.close()
-        roster.close()
-        workers.close()
-    status: Status = "completed" if last_step == config.grpo.steps else "interrupted"
-    return sum_up(trainer, Outcome(status=status, steps=last_step), console)
+        status: Status = "completed" if last_step == config.grpo.steps else "interrupted"
+        return sum_up(trainer, Outcome(status=status, steps=last_step), console)
 
 
 async def _ready_trainer(

@@ -105,6 +105,10 @@ class SupervisedTrainer:
             replace(self.start, step=step, videos_skipped=skipped, wall_s=self.wall_s(), restarts=restarts)
         )
 
+    def close(self) -> None:
+        """Give up what is being decoded ahead."""
+        self.prompts.close()
+
     def wall_s(self) -> float:
         """Seconds that the run has taken, over all of its lives."""
         return self.start.wall_s + time.monotonic() - self.started_s
