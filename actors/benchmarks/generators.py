@@ -29,10 +29,8 @@ class _Sampled:
 
     tokens: int
     seconds: float
-    cpu_s: float
-    """Of these generators, together."""
-    cores: int
-    """A generator has one."""
+    cpu_s: tuple[float, ...]
+    """Of each of these generators, which has one core."""
 
     @property
     def tokens_per_s(self) -> float:
@@ -41,11 +39,16 @@ class _Sampled:
     @property
     def share(self) -> float:
         """Of their cores' time; the rest went to others, or to nobody."""
-        return self.cpu_s / (self.cores * self.seconds)
+        return statistics.fmean(self.cpu_s) / self.seconds
+
+    @property
+    def share_of_busiest(self) -> float:
+        """Of its core's time: it works until the last group is there, so what is missing went to others."""
+        return max(self.cpu_s) / self.seconds
 
     @property
     def cpu_s_per_token(self) -> float:
-        return self.cpu_s / self.tokens
+        return sum(self.cpu_s) / self.tokens
 
 
 async def compare_generators(run: PinnedRun, *, num_prompts: int, repeats: int, warmups: int) -> dict[str, float]:
@@ -54,9 +57,11 @@ async def compare_generators(run: PinnedRun, *, num_prompts: int, repeats: int, 
     Of `num_prompts` a sampling: with few groups a generator, the later of two ends decides.
 
     `generators_ratio` is 2 `share_ratio` / `cpu_ratio`: of the share of its core that a generator has alone,
-    `share_ratio` is left beside the other (driver, reward worker and Ray then have no core to themselves), and a token
-    takes `cpu_ratio` times the processor time (caches, memory and clock are shared). `cores_ratio` is the same
-    comparison of torch's matrix products alone, of a decoding step's shape, in the same processes.
+    `share_ratio` is left beside the other, and a token takes `cpu_ratio` times the processor time (caches, memory and
+    clock are shared). Of what is missing in `share_ratio`, driver, reward worker and Ray, which then have no core to
+        themselves, take what is missing in `busiest_share_ratio`; the rest passes at the end, when one of the two has
+    nothing left to sample. `cores_ratio` is the same comparison of torch's matrix products alone, of a decoding step's
+    shape, in the same processes.
     """
     config = replace(run.config, grpo=replace(run.config.grpo, prompts_per_step=num_prompts))
     publisher = run.publisher(run.both)
@@ -76,6 +81,7 @@ async def compare_generators(run: PinnedRun, *, num_prompts: int, repeats: int, 
     return {
         "generators_ratio": ratio(lambda some: some.tokens_per_s),
         "share_ratio": ratio(lambda some: some.share),
+        "busiest_share_ratio": ratio(lambda some: some.share_of_busiest),
         "cpu_ratio": ratio(lambda some: some.cpu_s_per_token),
         "cores_ratio": statistics.median(bounds[warmups:]),
         "one_generator_tokens_per_s": statistics.median(some.tokens_per_s for some in one),
@@ -89,17 +95,16 @@ async def _sample(run: PinnedRun, config: Config, pool: GeneratorPool, step: int
     await prompts.ready(step)
     sampler = Sampler(config, prompts, pool, run.workers.reward_workers)
     pids = run.generator_pids[: len(pool.seats)]
-    cpu_before_s, started_s = sum(map(cpu_s, pids)), time.perf_counter()
+    cpu_before_s, started_s = [cpu_s(pid) for pid in pids], time.perf_counter()
     sampler.sample(step, phases_of(config)[0])
     rollouts = sampler.take(step)
     groups = [rollout.group async for rollout in rollouts]
-    cpu_after_s = sum(map(cpu_s, pids))
+    cpu_after_s = [cpu_s(pid) for pid in pids]
     prompts.close()
     return _Sampled(
         tokens=sum(len(completion.token_ids) for group in groups for completion in group.completions),
         seconds=rollouts.generated_at_s - started_s,
-        cpu_s=cpu_after_s - cpu_before_s,
-        cores=len(pids),
+        cpu_s=tuple(after - before for before, after in zip(cpu_before_s, cpu_after_s, strict=True)),
     )
 
 
