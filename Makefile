@@ -27,8 +27,8 @@ bench: setup ## All benches of docs/performance.md, one after the other (about 1
 
 chaos: setup ## Kill and stop every kind of worker in every phase, stop and resume runs, lose a node, then ten minutes of warm-up and ten minutes under watch with a kill every 30 s (ARGS="--kills 200 --seed 1")
 	@$(PYTHON) -m tests.chaos.suite $(ARGS)
-	@$(PYTHON) -m tests.chaos.stops --root cache/chaos/stops
-	@$(PYTHON) -m tests.chaos.resumes --root cache/chaos/resumes
+	@$(PYTHON) -m tests.chaos.stops
+	@$(PYTHON) -m tests.chaos.resumes
 	@$(PYTHON) -m pytest -m thorough --timeout 1800
 	@$(PYTHON) -m tests.chaos.soak --minutes 20 --warm-up 10
 

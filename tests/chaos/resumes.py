@@ -34,7 +34,9 @@ def steps_done_again(source: RunDirectory, run: RunDirectory) -> list[int]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--steps", type=int, default=8)
-    parser.add_argument("--root", type=Path, required=True, help="folder for data, model and runs")
+    parser.add_argument(
+        "--root", type=Path, default=Path("cache/chaos/resumes"), help="folder for data, model and runs (%(default)s)"
+    )
     parser.add_argument("overrides", nargs="*", metavar="key=value")
     args = parser.parse_args()
     material = prepare(args.root.absolute())

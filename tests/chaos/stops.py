@@ -197,7 +197,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--moments", type=int, default=20)
     parser.add_argument("--seed", type=int, default=6)
-    parser.add_argument("--root", type=Path, required=True, help="folder for data, model and runs")
+    parser.add_argument(
+        "--root", type=Path, default=Path("cache/chaos/stops"), help="folder for data, model and runs (%(default)s)"
+    )
     parser.add_argument("overrides", nargs="*", metavar="key=value")
     args = parser.parse_args()
     # A shell has its background jobs ignore Ctrl-C, and the run would inherit that.
