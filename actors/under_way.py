@@ -16,9 +16,10 @@ from actors.faults.roster import Roster
 from actors.faults.seat import Seat
 from actors.progress import ProgressDisplay
 from actors.resuming import TrainerState
-from actors.stopping import unless_disk_is_full
+from actors.stopping import StopSignal, unless_disk_is_full
 from actors.telemetry.telemetry import begin_logs
 from museg.config.schema import Config
+from museg.errors import FaultError, StateLostError
 
 
 class Training(Trained, Protocol):
@@ -35,6 +36,9 @@ class Training(Trained, Protocol):
 
     @property
     def progress(self) -> ProgressDisplay: ...
+
+    @property
+    def stop(self) -> StopSignal: ...
 
     def close(self) -> None:
         """Give up what is being sampled and decoded ahead."""
@@ -58,6 +62,9 @@ async def under_way(trainer: Training, workers: Staff, console: Console) -> Asyn
     """Inside, the run goes: its workers are on record and watched, its logs begun after the step that it goes on from.
 
     An error that ends it is summed up as `failed` before it is passed on.
+
+    Raises:
+        FaultError: state was lost while the run was stopping, so nobody wants it to begin again.
     """
     run, config, say = trainer.run, trainer.config, trainer.progress.say
     run.forget_after(trainer.start.step)
@@ -74,6 +81,8 @@ async def under_way(trainer: Training, workers: Staff, console: Console) -> Asyn
         await trainer.checkpoints.settle()
         with unless_disk_is_full(say):
             sum_up(trainer, Outcome.failed(run, error), console)
+        if isinstance(error, StateLostError) and trainer.stop.requested:
+            raise FaultError(f"{error}: submit again, and the run goes on after its newest checkpoint") from error
         raise
     finally:
         trainer.close()

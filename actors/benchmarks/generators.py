@@ -59,7 +59,7 @@ async def compare_generators(run: PinnedRun, *, num_prompts: int, repeats: int, 
     `generators_ratio` is 2 `share_ratio` / `cpu_ratio`: of the share of its core that a generator has alone,
     `share_ratio` is left beside the other, and a token takes `cpu_ratio` times the processor time (caches, memory and
     clock are shared). Of what is missing in `share_ratio`, driver, reward worker and Ray, which then have no core to
-        themselves, take what is missing in `busiest_share_ratio`; the rest passes at the end, when one of the two has
+    themselves, take what is missing in `busiest_share_ratio`; the rest passes at the end, when one of the two has
     nothing left to sample. `cores_ratio` is the same comparison of torch's matrix products alone, of a decoding step's
     shape, in the same processes.
     """
