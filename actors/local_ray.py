@@ -18,8 +18,9 @@ _SETTINGS: Mapping[str, int] = {
     # Nobody reads the history of calls, which is the dashboard's: it grows with every step, and a third of what a call
     # costs the driver goes into it.
     "task_events_report_interval_ms": 0,
-    # Of each that dies Ray keeps its arguments and more, and by default of 100,000.
+    # Of each that dies Ray keeps its arguments and more: by default of 100,000 actors and of 1,000 processes.
     "maximum_gcs_destroyed_actor_cached_count": 16,
+    "maximum_gcs_dead_worker_cached_count": 16,
 }
 """Of Ray's own."""
 
