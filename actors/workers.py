@@ -147,7 +147,7 @@ async def start_inference_workers(
     await within(
         config.recovery.start_timeout_s,
         f"the generators' start ({reserved_and_offered(config)})",
-        asyncio.gather(*(seat.filled() for seat in generators)),
+        asyncio.gather(*(seat.first_filled() for seat in generators)),
     )
     reward_workers = await _reward_pool(config, rewards, occupation, budget)
     more = range(config.generation.workers, config.generation.max_workers or 0)

@@ -97,6 +97,21 @@ class Seat:
             self.where = await self.actor.whereabouts.remote()
         self._tell_of_change()
 
+    async def first_filled(self) -> None:
+        """Wait until an actor can work, at a run's start: one that dies before is replaced.
+
+        Raises:
+            DeadlineError: it took longer than the start may, and the seat isn't vacant.
+            FaultError: the run has replaced too many.
+        """
+        life = self.life
+        try:
+            await self.filled()
+        except RayError as fault:
+            if not is_fault(fault):
+                raise
+            await self.refill(fault, life)
+
     async def arrived(self, *, anew: bool) -> None:
         """Wait until an actor can work, however long; `anew`: another one than the present.
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from museg.runs.directory import RunDirectory
 from tests.chaos import processes
 from tests.chaos.material import Material
-from tests.chaos.plan import BETWEEN, Blow, StepTimes, phase_at
+from tests.chaos.plan import BETWEEN, START, Blow, StepTimes, phase_at
 from tests.chaos.record import PHASES
 
 REPOSITORY = Path(__file__).parents[2]
@@ -164,14 +164,18 @@ class DisturbedRun:
         """Its moment has come, and the run has got over the blow before."""
         if any(struck.back_s is None and struck.blow.role != processes.DECODER for struck in self.struck):
             return False
+        if blow.phase == START:
+            return not self.finished_s
         began_s = self.finished_s.get(blow.step - 1)
         assert self.times is not None, "blows need the undisturbed run's times"
         return began_s is not None and time.monotonic() >= began_s + self.times.offset_s(blow.phase, blow.fraction)
 
     def _strike(self, driver: subprocess.Popen[str], blow: Blow) -> bool:
         """False where its victim isn't there yet."""
-        workers = processes.present(self.directory, driver.pid)
-        victims = processes.victims(blow.role, workers)
+        if blow.phase == START:
+            victims = processes.at_work(driver.pid, blow.role)
+        else:
+            victims = processes.victims(blow.role, processes.present(self.directory, driver.pid))
         if not victims:
             return False
         self.family.look(driver.pid)
@@ -179,7 +183,7 @@ class DisturbedRun:
             os.kill(victims[0], blow.signal)
         except ProcessLookupError:
             return False
-        step = max(self.finished_s) + 1
+        step = max(self.finished_s, default=0) + 1
         self.struck.append(Struck(blow=blow, at_s=time.monotonic(), step=step, phase=blow.phase))
         return True
 

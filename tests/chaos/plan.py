@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 
 from tests.chaos.record import PHASES
 
+START = "start"
+"""Before the first step, as soon as its process is at work, and before the run has put its workers on record."""
 BETWEEN = "between"
 """After a step's row is written and before the next one's work: checkpoints."""
 MOMENTS = (BETWEEN, *PHASES)

@@ -40,6 +40,15 @@ def victims(role: str, workers: dict[str, int]) -> list[int]:
     return [pid for pid in pids if _lives(pid)]
 
 
+def at_work(driver_pid: int, role: str) -> list[int]:
+    """The driver's actor of that name while it answers a call or is built, by the title that Ray gives its process."""
+    try:
+        descendants = psutil.Process(driver_pid).children(recursive=True)
+    except psutil.NoSuchProcess:
+        return []
+    return [process.pid for process in descendants if f"/{role}:" in _title(process)]
+
+
 def decoders(workers: dict[str, int]) -> list[int]:
     """Children of the reward workers."""
     found: list[int] = []
@@ -91,10 +100,15 @@ class Family:
 
 
 def _is_agent(process: psutil.Process) -> bool:
+    return _title(process) in ("", *_AGENTS)
+
+
+def _title(process: psutil.Process) -> str:
+    """Empty: it is gone."""
     try:
-        return " ".join(process.cmdline()).strip() in _AGENTS
+        return " ".join(process.cmdline()).strip()
     except psutil.NoSuchProcess:
-        return True
+        return ""
 
 
 def _lives(pid: int) -> bool:

@@ -38,13 +38,13 @@ class Frail(Watched):
             os._exit(1)
 
 
-def frail_seat(deaths: Path, *, max_restarts: int) -> Seat:
+def frail_seat(file: Path, *, deaths: int = 0, max_restarts: int) -> Seat:
     async def ready(actor: ActorHandle) -> None:
         await actor.whereabouts.remote()
 
-    deaths.write_text("0")
+    file.write_text(str(deaths))
     budget = RestartBudget(RecoveryConfig(max_restarts=max_restarts))
-    return Seat("frail-0", lambda: as_actor(Frail).options(num_cpus=0).remote(deaths), ready, budget)
+    return Seat("frail-0", lambda: as_actor(Frail).options(num_cpus=0).remote(file), ready, budget)
 
 
 def test_a_newcomer_that_dies_while_it_starts_is_replaced_too(tmp_path: Path) -> None:
@@ -54,6 +54,16 @@ def test_a_newcomer_that_dies_while_it_starts_is_replaced_too(tmp_path: Path) ->
         (tmp_path / "deaths").write_text("2")
         await asyncio.gather(*(seat.refill(RayActorError(), 0) for _ in range(3)))
         assert seat.life == 3
+        assert await seat.responds()
+
+    asyncio.run(scenario())
+
+
+def test_one_that_dies_while_the_run_starts_is_replaced(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        seat = frail_seat(tmp_path / "deaths", deaths=2, max_restarts=2)
+        await seat.first_filled()
+        assert seat.life == 2
         assert await seat.responds()
 
     asyncio.run(scenario())
