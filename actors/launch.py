@@ -14,6 +14,7 @@ from actors.cluster import object_store_bytes, ray_session, reserved_and_offered
 from actors.ending import Outcome, already_complete, sum_up
 from actors.evaluation.evaluator import Evaluator
 from actors.faults.budget import RestartBudget, replaced_by_role
+from actors.faults.own_node import while_node_lives
 from actors.guards.watch import Guards
 from actors.inputs import Inputs
 from actors.lives import until_it_ends
@@ -75,7 +76,7 @@ async def _run(
     stop = StopSignal(progress.say, config.recovery.grace_s)
     stop.install()
     with run_telemetry(config, run, progress.say) as telemetry:
-        async with stop.droppable(then_s=math.inf):
+        async with stop.droppable(then_s=math.inf), while_node_lives():
             workers, trainer = await _ready_trainer(config, run, inputs, start, placement, progress, stop, telemetry)
         # Only now is it known that the run can run: nothing was written before.
         run.create(dump_config(config))

@@ -12,6 +12,7 @@ from actors.checkpointing.writer import CheckpointWriter
 from actors.draining import watched_for_draining
 from actors.ending import Outcome, Trained, sum_up
 from actors.faults.heartbeat import watched_for_hangs
+from actors.faults.own_node import while_node_lives
 from actors.faults.roster import Roster
 from actors.faults.seat import Seat
 from actors.progress import ProgressDisplay
@@ -73,6 +74,7 @@ async def under_way(trainer: Training, workers: Staff, console: Console) -> Asyn
     try:
         begin_logs(trainer.telemetry, config, run, trainer.start.step, say)
         async with (
+            while_node_lives(),
             watched_for_draining(workers.seats, trainer.checkpoints.ask_because, workers.release),
             watched_for_hangs(workers.seats, config.recovery.heartbeat_s, say),
         ):

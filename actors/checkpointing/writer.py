@@ -10,11 +10,13 @@ from dataclasses import replace
 
 from ray.exceptions import RayError, RayTaskError
 
+from actors.cluster import DeadlineError, within
+from actors.faults.own_node import while_node_lives
 from actors.learning.gang import LearnerGang
 from actors.learning.snapshots import LearnerCopy
 from actors.resuming import TrainerState
 from museg.config.schema import Config
-from museg.errors import CheckpointError
+from museg.errors import CheckpointError, FaultError
 from museg.runs.checkpoints import best_step
 from museg.runs.directory import RunDirectory
 
@@ -92,21 +94,25 @@ class CheckpointWriter:
         self.raise_failure()
 
     async def settle(self) -> None:
-        """The same, where something else has failed already: what it has failed from is only told."""
+        """The same, where something else has failed already: what it has failed from is only told.
+
+        Where Ray has ended, nobody writes it to its end.
+        """
         try:
-            await self.finished()
-        except CheckpointError as error:
+            async with while_node_lives():
+                await self.finished()
+        except (CheckpointError, FaultError) as error:
             self._say(f"warning: {error}")
 
     async def _write(self, copy: LearnerCopy, state: TrainerState, pinned: Collection[int], started: float) -> None:
-        store = self._run.checkpoint_store
+        store, timeout_s = self._run.checkpoint_store, self._config.checkpoint.timeout_s
         try:
             folder = await asyncio.to_thread(store.begin, state.step)
-            written = await copy.write(folder)
+            written = await within(timeout_s, "writing it (checkpoint.timeout_s)", copy.write(folder))
             state.write(folder)
             await asyncio.to_thread(store.commit, state.step, written)
             await asyncio.to_thread(self._tidy, state.step, pinned)
-        except (OSError, RayError) as error:
+        except (OSError, RayError, DeadlineError) as error:
             await asyncio.to_thread(store.give_up, state.step)
             self._explain(error, state.step)
         for measured in self._measured:
@@ -114,6 +120,11 @@ class CheckpointWriter:
 
     def _explain(self, error: Exception, step: int) -> None:
         """Raise CheckpointError where the disk is to blame; a copy that was lost with its node is written again."""
+        if isinstance(error, DeadlineError):
+            raise CheckpointError(
+                f"the checkpoint of step {step}: {error}: {self._run.checkpoints} hangs or is slow; mend that, or "
+                "raise the limit, and submit again: the run goes on after its last whole checkpoint"
+            ) from error
         cause = error.cause if isinstance(error, RayTaskError) else error
         if isinstance(error, RayTaskError) and not isinstance(cause, OSError):
             raise error

@@ -171,6 +171,7 @@ def _rhythm(config: Config) -> Iterator[str]:
     yield from _at_least("pipeline.prefetch_steps", config.pipeline.prefetch_steps, 0)
     yield from _at_least("checkpoint.every_steps", config.checkpoint.every_steps, 1)
     yield from _at_least("checkpoint.keep", config.checkpoint.keep, 1)
+    yield from _above_zero("checkpoint.timeout_s", config.checkpoint.timeout_s)
     yield from _at_least("eval.every_steps", config.eval.every_steps, 1)
     yield from _at_least("sync.bucket_mib", config.sync.bucket_mib, 1)
     yield from _above_zero("sync.timeout_s", config.sync.timeout_s)

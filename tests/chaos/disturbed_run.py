@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -52,6 +52,8 @@ class Struck:
     """The step that it hit: the plan's, unless this run is faster than the undisturbed one was."""
     phase: str
     """The phase that it hit, by the laps that the step then had."""
+    workers: Mapping[str, int]
+    """Pids of that moment, by role; empty while the run starts."""
     back_s: float | None = None
     """Seconds until the role was filled and ready again (a decoder: never told)."""
     step_s: float | None = None
@@ -116,6 +118,7 @@ class DisturbedRun:
     def _follow(self, driver: subprocess.Popen[str], waiting: list[Blow]) -> bool:
         self.finished_s = {}
         started_s = time.monotonic()
+        without_ray = False
         while driver.poll() is None:
             self._count_steps(driver)
             last_s = max(self.finished_s.values(), default=started_s)
@@ -123,11 +126,14 @@ class DisturbedRun:
                 self._give_up(driver, f"no step was finished for {self.give_up_s:g} s")
                 return False
             due = waiting and self._is_due(waiting[0])
-            if due and self._strike(driver, waiting[0]) and waiting.pop(0).role in processes.ENDING:
-                return self._ends(driver)
+            if due and self._strike(driver, waiting[0]):
+                role = waiting.pop(0).role
+                without_ray |= role in processes.OF_RAY
+                if role == "driver":
+                    return self._ends(driver)
             time.sleep(_LOOK_S)
         self._count_steps(driver)
-        return False
+        return without_ray and driver.returncode != 0
 
     def _ends(self, driver: subprocess.Popen[str]) -> bool:
         try:
@@ -144,7 +150,8 @@ class DisturbedRun:
 
     def _count_steps(self, driver: subprocess.Popen[str]) -> None:
         """Note the steps that were finished since the last look."""
-        if not processes.present(self.directory, driver.pid) and driver.poll() is None:
+        workers = processes.present(self.directory, driver.pid)
+        if not workers and driver.poll() is None:
             return  # the rows are an earlier driver's
         file = self.directory.metrics_file
         num_rows = file.read_bytes().count(b"\n") if file.exists() else 0
@@ -154,7 +161,8 @@ class DisturbedRun:
             self.finished_s |= dict.fromkeys(range(first, num_rows + 1), now)
             self.family.look(driver.pid)
             for struck in self.struck:
-                if struck.blow.role in processes.ENDING and struck.back_s is None:
+                others = workers.get("learner-0") != struck.workers.get("learner-0")
+                if struck.blow.role in processes.ENDING and struck.back_s is None and others:
                     struck.back_s = now - struck.at_s
                 if struck.step_s is None and num_rows >= struck.step:
                     struck.step_s = now - struck.at_s
@@ -172,10 +180,11 @@ class DisturbedRun:
 
     def _strike(self, driver: subprocess.Popen[str], blow: Blow) -> bool:
         """False where its victim isn't there yet."""
+        workers = processes.present(self.directory, driver.pid)
         if blow.phase == START:
             victims = processes.at_work(driver.pid, blow.role)
         else:
-            victims = processes.victims(blow.role, processes.present(self.directory, driver.pid))
+            victims = processes.victims(blow.role, workers)
         if not victims:
             return False
         self.family.look(driver.pid)
@@ -184,7 +193,7 @@ class DisturbedRun:
         except ProcessLookupError:
             return False
         step = max(self.finished_s, default=0) + 1
-        self.struck.append(Struck(blow=blow, at_s=time.monotonic(), step=step, phase=blow.phase))
+        self.struck.append(Struck(blow=blow, at_s=time.monotonic(), step=step, phase=blow.phase, workers=workers))
         return True
 
     def _listen(self, driver: subprocess.Popen[str]) -> None:
@@ -208,9 +217,9 @@ class DisturbedRun:
         return StepTimes.of(rows, [max(gap, 0.0) for gap in gaps])
 
     def _phase_of(self, struck: Struck) -> str:
-        """The phase that was hit, by the row of its step; the plan's word where another driver wrote the row."""
+        """The phase that was hit, by the row of its step; the plan's word where all began again."""
         began_s = self.finished_s.get(struck.step - 1)
-        if began_s is None or began_s > struck.at_s:
+        if began_s is None or began_s > struck.at_s or struck.blow.role in processes.ENDING:
             return struck.phase
         row = self.directory.read_metrics()[struck.step - 1]
         laps = {phase: float(str(row[f"time/{phase}_s"])) for phase in PHASES}

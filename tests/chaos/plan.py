@@ -23,7 +23,7 @@ class Blow:
     """One signal to one process."""
 
     role: str
-    """A name in `workers.json`, or `decoder`."""
+    """A name in `workers.json`, `decoder`, or a process of Ray."""
     step: int
     """The step that is under way."""
     phase: str

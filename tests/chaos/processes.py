@@ -11,13 +11,13 @@ from museg.runs.directory import RunDirectory
 
 DECODER = "decoder"
 """The child in which a reward worker decodes."""
-OF_RAY = ("raylet", "gcs_server")
-"""Processes of the run's Ray."""
 _AGENTS = ("ray::DashboardAgent", "ray::RuntimeEnvAgent")
 """Ray's own: they look now and then whether their raylet lives, and send its last metrics."""
 _AGENTS_END_S = 60.0
+OF_RAY = ("raylet", "gcs_server", *_AGENTS)
+"""Processes of the run's Ray, with whose death all of it ends."""
 ENDING = ("driver", *OF_RAY)
-"""Whose death ends the run, which is submitted again."""
+"""Whose death ends all workers: the run is submitted again, or begins again by itself."""
 
 
 def present(run: RunDirectory, driver_pid: int) -> dict[str, int]:
@@ -62,9 +62,10 @@ def decoders(workers: dict[str, int]) -> list[int]:
 
 
 def of_ray(driver_pid: int, name: str) -> list[int]:
-    """The `raylet` or `gcs_server` that the driver started."""
+    """The process of that name or title in the driver's Ray."""
     try:
-        return [child.pid for child in psutil.Process(driver_pid).children() if child.name() == name]
+        family = psutil.Process(driver_pid).children(recursive=True)
+        return [process.pid for process in family if name in (process.name(), _title(process))]
     except psutil.NoSuchProcess:
         return []
 

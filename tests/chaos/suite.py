@@ -1,6 +1,6 @@
 """`make chaos`: every role killed and stopped in every phase, the numbers compared to the last bit, recoveries timed.
 
-python -m tests.chaos.suite --kills 60 --output cache/chaos
+python -m tests.chaos.suite --kills 70 --output cache/chaos
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ ROLES: Mapping[int, Mapping[str, Sequence[signal.Signals]]] = {
         "learner-0": (KILL,),
         "driver": (KILL,),
         "raylet": (KILL,),
+        "ray::RuntimeEnvAgent": (KILL,),
     },
     2: {"generation-1": (KILL,), "learner-0": (KILL, STOP), "learner-1": (KILL, STOP)},
 }
@@ -136,11 +137,16 @@ def _roles(num_ranks: int, only: Sequence[str] | None) -> dict[str, Sequence[sig
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--kills", type=int, default=60)
+    parser.add_argument("--kills", type=int, default=70)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--steps", type=int, default=STEPS, help="of each run")
     parser.add_argument("--patience", type=float, default=30, help="seconds of every deadline; more on a busy machine")
-    parser.add_argument("--only", nargs="+", metavar="ROLE", help="names of workers.json, decoder, raylet, gcs_server")
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        metavar="ROLE",
+        help="names of workers.json, decoder, raylet, gcs_server, ray::DashboardAgent, …",
+    )
     parser.add_argument("--ranks", type=int, choices=sorted(ROLES), action="append", help="of the learner")
     parser.add_argument("--output", type=Path, default=Path("cache/chaos"))
     args = parser.parse_args()

@@ -22,6 +22,8 @@ class CheckpointConfig:
     best: str | None = "eval/miou"
     """Key of metrics.jsonl whose highest value also keeps its checkpoint, where one is written at that step; null:
     none."""
+    timeout_s: float = 1800.0
+    """Longest time for one to be written; more is taken for storage that hangs."""
 
 
 @dataclass(kw_only=True)

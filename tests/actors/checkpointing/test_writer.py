@@ -128,6 +128,17 @@ def test_a_full_disk_is_told_after_the_next_step_and_leaves_the_checkpoint_befor
     asyncio.run(main())
 
 
+def test_storage_that_hangs_is_told_once_its_time_is_over(run: Callable[..., Run]) -> None:
+    async def main() -> None:
+        trained = run(timeout_s=0.2)
+        await trained.after_step(1, wait=False)
+        with pytest.raises(CheckpointError, match=r"step 1: .*timeout_s\) took longer than 0\.2 s: .*hangs"):
+            await trained.writer.finished()
+        assert list(trained.directory.checkpoints.iterdir()) == []
+
+    asyncio.run(main())
+
+
 def test_a_copy_that_was_lost_with_its_node_is_made_again_after_the_next_step(run: Callable[..., Run]) -> None:
     async def main() -> None:
         trained = run(every_steps=100)
