@@ -23,6 +23,16 @@ _SETTINGS: Mapping[str, int] = {
     "maximum_gcs_dead_worker_cached_count": 16,
 }
 """Of Ray's own."""
+_ENVIRONMENT: Mapping[str, str] = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    # What workers print goes to their files alone. Ray would look into all of these ten times a second, those of the
+    # dead too, for drivers that want to print it.
+    "RAY_LOG_MONITOR_MANY_FILES_THRESHOLD": "0",
+    "LOG_NAME_UPDATE_INTERVAL_S": "inf",
+    # Processor and memory of all processes, for Prometheus, which asks as often.
+    "REPORTER_UPDATE_INTERVAL_MS": "15000",
+}
+"""What Ray's own processes read."""
 
 
 def start_local_ray(num_cpus: int) -> None:
@@ -34,7 +44,8 @@ def start_local_ray(num_cpus: int) -> None:
     Raises:
         FaultError: it never came up in time.
     """
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
     before = set(psutil.Process().children(recursive=True))
     for _ in range(_TRIES):
         try:
