@@ -13,6 +13,7 @@ from museg.errors import FaultError
 _TRIES = 3
 _START_S = 30
 """What Ray gives its raylet to come up, and has no option for."""
+_VITAL = ("gcs_server", "raylet")
 _TIMED_OUT = "timed out during startup"
 _SETTINGS: Mapping[str, int] = {
     # Nobody reads the history of calls, which is the dashboard's: it grows with every step, and a third of what a call
@@ -68,6 +69,28 @@ def start_local_ray(num_cpus: int) -> None:
         f"Ray didn't come up on this machine within {_START_S} s, {_TRIES} times: the machine is overloaded (see "
         "`uptime`), or /tmp/ray/session_latest/logs says why; the same command tries again"
     )
+
+
+class LocalRay:
+    """The processes without which a local Ray is none; a raylet ends with either of its agents.
+
+    They are this process's children.
+    """
+
+    def __init__(self) -> None:
+        children = psutil.Process().children()
+        self._processes = [child for child in children if child.name() in _VITAL and _lives(child)]
+
+    @property
+    def lives(self) -> bool:
+        return len(self._processes) == len(_VITAL) and all(map(_lives, self._processes))
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _end(processes: set[psutil.Process]) -> None:
