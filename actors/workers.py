@@ -13,6 +13,7 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from actors.cluster import has_gpus, reserved_and_offered, told_while_missing, within
 from actors.faults.budget import RestartBudget
+from actors.faults.own_node import node_lives
 from actors.faults.seat import Seat
 from actors.faults.watched import as_actor
 from actors.generation import INTAKE, GenerationWorker, generation_options
@@ -99,7 +100,9 @@ def learner_placement(config: Config) -> Iterator[PlacementGroup]:
     try:
         yield group
     finally:
-        remove_placement_group(group)
+        # Without its GCS Ray would wait for a minute, and then end the driver.
+        if node_lives():
+            remove_placement_group(group)
 
 
 async def start_workers(

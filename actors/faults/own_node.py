@@ -28,7 +28,7 @@ async def while_node_lives() -> AsyncIterator[None]:
         StateLostError: a local Ray has ended; another one can be started.
         FaultError: a cluster's has.
     """
-    lives = _on_cluster() if os.environ.get("RAY_ADDRESS") else _on_this_machine()
+    lives = _look()
     try:
         async with asyncio.timeout(None) as limit:
             watching = asyncio.create_task(_watch(lives, limit))
@@ -48,10 +48,19 @@ async def while_node_lives() -> AsyncIterator[None]:
         raise StateLostError("Ray has ended on this machine") from error
 
 
+def node_lives() -> bool:
+    """Whether Ray still does anything for the driver."""
+    return _look()()
+
+
 async def _watch(lives: Callable[[], bool], limit: asyncio.Timeout) -> None:
     while await asyncio.to_thread(lives):
         await asyncio.sleep(_POLL_S)
     limit.reschedule(asyncio.get_running_loop().time())
+
+
+def _look() -> Callable[[], bool]:
+    return _on_cluster() if os.environ.get("RAY_ADDRESS") else _on_this_machine()
 
 
 def _on_this_machine() -> Callable[[], bool]:
