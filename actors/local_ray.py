@@ -78,12 +78,12 @@ class LocalRay:
     """
 
     def __init__(self) -> None:
-        children = psutil.Process().children()
-        self._processes = [child for child in children if child.name() in _VITAL and _lives(child)]
+        children = [(child.name(), child) for child in psutil.Process().children()]
+        self._vital = [(name, child) for name, child in children if name in _VITAL and _lives(child)]
 
     @property
     def lives(self) -> bool:
-        return len(self._processes) == len(_VITAL) and all(map(_lives, self._processes))
+        return {name for name, child in self._vital if _lives(child)} == set(_VITAL)
 
 
 def _lives(process: psutil.Process) -> bool:
