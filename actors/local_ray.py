@@ -78,19 +78,20 @@ class LocalRay:
     """
 
     def __init__(self) -> None:
-        children = [(child.name(), child) for child in psutil.Process().children()]
-        self._vital = [(name, child) for name, child in children if name in _VITAL and _lives(child)]
+        self._vital = [child for child in psutil.Process().children() if _living_name(child) in _VITAL]
 
     @property
     def lives(self) -> bool:
-        return {name for name, child in self._vital if _lives(child)} == set(_VITAL)
+        return set(_VITAL) <= set(map(_living_name, self._vital))
 
 
-def _lives(process: psutil.Process) -> bool:
+def _living_name(process: psutil.Process) -> str | None:
+    """None: it has ended."""
     try:
-        return process.is_running() and bool(process.status() != psutil.STATUS_ZOMBIE)
+        ended = not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+        return None if ended else str(process.name())
     except psutil.NoSuchProcess:
-        return False
+        return None
 
 
 def _end(processes: set[psutil.Process]) -> None:
