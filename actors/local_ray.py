@@ -32,6 +32,10 @@ _ENVIRONMENT: Mapping[str, str] = {
     "LOG_NAME_UPDATE_INTERVAL_S": "inf",
     # Processor and memory of all processes, for Prometheus, which asks as often.
     "REPORTER_UPDATE_INTERVAL_MS": "15000",
+    # The allocator of Ray's own processes: by default what they use spreads over a few arenas for each processor, a
+    # little more with each worker that dies. (Ray lets settings through for those alone that it is to profile.)
+    "RAY_JEMALLOC_PROFILE": "gcs_server,raylet",
+    "RAY_JEMALLOC_CONF": "narenas:1,dirty_decay_ms:1000,muzzy_decay_ms:0",
 }
 """What Ray's own processes read."""
 

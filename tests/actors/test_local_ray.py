@@ -45,6 +45,7 @@ def test_ray_that_comes_up_too_late_is_ended_and_started_anew(late: Callable[[in
     try:
         assert ray.cluster_resources()["CPU"] == 1
         assert [process.name() for process in psutil.Process().children()].count("raylet") == 1
+        _assert_one_arena()
     finally:
         ray.shutdown()
 
@@ -57,3 +58,12 @@ def test_ray_that_never_comes_up_is_a_fault_and_leaves_no_process(late: Callable
         start_local_ray(num_cpus=1)
     assert not ray.is_initialized()
     assert set(psutil.Process().children(recursive=True)) <= before
+
+
+def _assert_one_arena() -> None:
+    """What Ray's own processes have freed is given back, by the allocator that they really use."""
+    own = [child for child in psutil.Process().children() if child.name() in ("gcs_server", "raylet")]
+    assert len(own) == 2
+    for process in own:
+        assert "narenas:1" in process.environ()["MALLOC_CONF"].split(",")
+        assert any("jemalloc" in mapped.path for mapped in process.memory_maps())

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import statistics
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +14,8 @@ import psutil
 import ray
 
 MIB = 2**20
+FULLEST = "object store at its fullest, MiB"
+"""What it has ever needed at once: it gives nothing back, so this grows by chance, up to the store's size."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,8 +48,13 @@ def growths(samples: Sequence[Sample], warm_up_s: float) -> list[Growth]:
     return [Growth(name=name, early=early[name], late=late[name]) for name in early if name in late]
 
 
-def used(processes: Iterable[psutil.Process], workers: Mapping[str, int], temp: Path) -> dict[str, float]:
-    """Own memory (what no other process shares), open files and threads by role; shared memory and files of all."""
+def used(
+    processes: Iterable[psutil.Process], workers: Mapping[str, int], temp: Path, *, stored_mib: float
+) -> dict[str, float]:
+    """Own memory (what no other process shares), open files and threads by role; shared memory and files of all.
+
+    `stored_mib` is what the object store holds; of its part of the shared memory only that is in use.
+    """
     names = {pid: name for name, pid in workers.items()}
     values: dict[str, float] = defaultdict(float)
     for process in processes:
@@ -59,19 +68,32 @@ def used(processes: Iterable[psutil.Process], workers: Mapping[str, int], temp: 
             values[f"{role}: own memory, MiB"] = (memory.rss - memory.shared) / MIB
             values[f"{role}: open files"] = files
             values[f"{role}: threads"] = threads
+        if role == "raylet":
+            values[FULLEST] = _touched_mib(process.pid)
         values["processes"] += 1
-    values["/dev/shm, MiB"] = psutil.disk_usage("/dev/shm").used / MIB
+    values["object store, MiB"] = stored_mib
+    values["/dev/shm in use, MiB"] = psutil.disk_usage("/dev/shm").used / MIB - values[FULLEST] + stored_mib
     files = [path for path in temp.rglob("*") if "logs" not in path.parts]
     values["temporary files without Ray's logs"] = len(files)
     return dict(values)
 
 
 def object_store_mib() -> float:
-    """Of the cluster that this process has joined."""
+    """What the store of the cluster holds that this process has joined."""
     total, free = (
         resources.get("object_store_memory", 0.0) for resources in (ray.cluster_resources(), ray.available_resources())
     )
     return (total - free) / MIB
+
+
+def _touched_mib(raylet: int) -> float:
+    """Of the memory file that the raylet keeps the store in, which has no name any more."""
+    num_bytes = 0
+    with suppress(OSError):
+        for link in Path("/proc", str(raylet), "fd").iterdir():
+            if os.readlink(link).startswith("/dev/shm/plasma"):
+                num_bytes += 512 * link.stat().st_blocks
+    return num_bytes / MIB
 
 
 def _medians(samples: Sequence[Sample]) -> dict[str, float]:
