@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
@@ -41,6 +42,10 @@ class Watched:
         return Whereabouts.of_this_process()
 
 
+@functools.cache
 def as_actor(worker: type[Watched], *groups: str) -> Any:
-    """The actor class of a worker's; calls of each of `groups` have a thread of their own too."""
+    """The actor class of a worker's; calls of each of `groups` have a thread of their own too.
+
+    The same one each time: Ray's GCS keeps a copy of each that was ever used, for as long as the driver lives.
+    """
     return ray.remote(concurrency_groups=dict.fromkeys((HEALTH, *groups), 1))(worker)

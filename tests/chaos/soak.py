@@ -19,7 +19,7 @@ import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import psutil
@@ -132,16 +132,17 @@ def main() -> int:
                 problem = _soaked(soak)
             finally:
                 soak.family.end()
+    (args.output / "soak.jsonl").write_text("".join(f"{json.dumps(asdict(sample))}\n" for sample in soak.samples))
     found = growths(soak.samples, warm_up_s)
-    grown = [one.name for one in found if one.share >= ALLOWED_GROWTH and one.name != FULLEST]
-    report = table(found) + f"\n{len(run.read_metrics())} steps, {len(soak.killed)} kills, {args.minutes:g} minutes, "
-    report += f"{warm_up_s / 60:g} of warm-up\n"
-    report += "".join(f"\n{line}" for line in [*([problem] if problem else []), *(f"grows: {name}" for name in grown)])
+    problems = [problem] if problem else []
+    problems += [f"grows: {one.name}" for one in found if one.share >= ALLOWED_GROWTH and one.name != FULLEST]
+    report = f"""{table(found)}
+{len(run.read_metrics())} steps, {len(soak.killed)} kills, {args.minutes:g} minutes, {warm_up_s / 60:g} of warm-up
+"""
+    report += "".join(f"\n{one}" for one in problems)
     (args.output / "soak.md").write_text(report + "\n")
-    lines = (json.dumps({"at_s": sample.at_s, **sample.values}) for sample in soak.samples)
-    (args.output / "soak.jsonl").write_text("\n".join(lines) + "\n")
     Console().print(report, markup=False, highlight=False, soft_wrap=True)
-    return 1 if problem or grown or not found else 0
+    return 1 if problems or not found else 0
 
 
 def _soaked(soak: Soak) -> str | None:
