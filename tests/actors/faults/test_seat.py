@@ -11,6 +11,7 @@ import pytest
 import ray
 from ray.actor import ActorHandle
 from ray.exceptions import RayActorError
+from ray.experimental.internal_kv import _internal_kv_list
 
 from actors import cluster
 from actors.cluster import DeadlineError
@@ -55,6 +56,18 @@ def test_a_newcomer_that_dies_while_it_starts_is_replaced_too(tmp_path: Path) ->
         await asyncio.gather(*(seat.refill(RayActorError(), 0) for _ in range(3)))
         assert seat.life == 3
         assert await seat.responds()
+
+    asyncio.run(scenario())
+
+
+def test_who_is_replaced_leaves_nothing_more_of_its_class_with_the_gcs(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        seat = frail_seat(tmp_path / "deaths", max_restarts=1)
+        await seat.filled()
+        exported = _internal_kv_list(b"", namespace=b"fun")
+        assert any(key.startswith(b"ActorClass:") for key in exported)
+        await seat.refill(RayActorError(), 0)
+        assert _internal_kv_list(b"", namespace=b"fun") == exported
 
     asyncio.run(scenario())
 
