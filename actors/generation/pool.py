@@ -88,6 +88,9 @@ class GeneratorPool:
                     yield group
             finally:
                 for stream in streams:
+                    # What ends it knows the sampling, which would know it: a circle that holds the videos until Python
+                    # looks for such.
+                    stream.remove_done_callback(sampling.finished.put_nowait)
                     stream.cancel()
                 await asyncio.gather(*streams, return_exceptions=True)
                 for rank in range(len(self.seats)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections import Counter
 from contextlib import aclosing
 
@@ -14,6 +15,7 @@ from actors.cluster import DeadlineError
 from actors.faults.budget import RestartBudget
 from actors.faults.seat import Seat
 from actors.generation.pool import GeneratorPool
+from actors.generation.requests import GenerationRequest
 from museg.config.schema import GenerationConfig
 from tests.actors.generation.light_worker import light_seats, sampled
 from tests.actors.generation.test_workload import asked
@@ -37,6 +39,16 @@ def test_whoever_has_room_takes_the_next_so_a_slow_worker_holds_nothing_up(pool:
     assert min(by_process.values()) <= 2
     assert sum(by_process.values()) == 12
     assert asyncio.run(sampled(pool, [])) == {}
+
+
+@pytest.mark.usefixtures("no_collections")
+def test_what_was_asked_for_is_let_go_when_its_sampling_ends(pool: GeneratorPool) -> None:
+    def held() -> int:
+        return sum(type(one) is GenerationRequest for one in gc.get_objects())
+
+    before = held()
+    asyncio.run(sampled(pool, [asked(key) for key in range(6)]))
+    assert held() == before
 
 
 def test_requests_start_in_the_order_of_the_queue(seats: list[Seat]) -> None:

@@ -1,9 +1,8 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import weakref
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -19,13 +18,6 @@ from actors.occupation import Occupation
 
 class Given(list[GenerationRequest]):
     """Requests that can be watched."""
-
-
-@pytest.fixture
-def _no_collections() -> Iterator[None]:
-    gc.disable()
-    yield
-    gc.enable()
 
 
 def dying_seat() -> Seat:
@@ -46,7 +38,7 @@ def dying_seat() -> Seat:
     return cast(Seat, SimpleNamespace(name="generation-0", actor=actor, responds=None))
 
 
-@pytest.mark.usefixtures("_no_collections")
+@pytest.mark.usefixtures("no_collections")
 def test_what_a_worker_that_died_was_given_is_let_go() -> None:
     async def ask() -> weakref.ref[Given]:
         given = Given()
