@@ -203,7 +203,7 @@ def evict(actor: ActorHandle, where: Whereabouts | None) -> None:
     else:
         on_its_node = NodeAffinitySchedulingStrategy(node_id=where.node_id, soft=False)
         # Not waited for: the node may be gone, and the process with it.
-        ray.remote(num_cpus=0, max_retries=0)(kill_process).options(scheduling_strategy=on_its_node).remote(where)
+        _kill_elsewhere.options(scheduling_strategy=on_its_node).remote(where)
 
 
 def kill_process(where: Whereabouts) -> None:
@@ -212,3 +212,6 @@ def kill_process(where: Whereabouts) -> None:
         process = psutil.Process(where.pid)
         if process.create_time() == where.started_s:
             process.kill()
+
+
+_kill_elsewhere = ray.remote(num_cpus=0, max_retries=0)(kill_process)

@@ -62,14 +62,14 @@ def used(
             with process.oneshot():
                 memory, files, threads = process.memory_info(), process.num_fds(), process.num_threads()
                 role = names.get(process.pid) or process.name()
-        except (psutil.NoSuchProcess, psutil.ZombieProcess):
+            if role == "raylet":
+                values[FULLEST] = _touched_mib(process.pid)
+        except (psutil.NoSuchProcess, psutil.ZombieProcess, FileNotFoundError):
             continue
         if role in (*names.values(), "raylet", "gcs_server"):
             values[f"{role}: own memory, MiB"] = (memory.rss - memory.shared) / MIB
             values[f"{role}: open files"] = files
             values[f"{role}: threads"] = threads
-        if role == "raylet":
-            values[FULLEST] = _touched_mib(process.pid)
         values["processes"] += 1
     values["object store, MiB"] = stored_mib
     values["/dev/shm in use, MiB"] = psutil.disk_usage("/dev/shm").used / MIB - values[FULLEST] + stored_mib
@@ -88,12 +88,15 @@ def object_store_mib() -> float:
 
 def _touched_mib(raylet: int) -> float:
     """Of the memory file that the raylet keeps the store in, which has no name any more."""
-    num_bytes = 0
-    with suppress(OSError):
-        for link in Path("/proc", str(raylet), "fd").iterdir():
+    arenas = []
+    for link in Path("/proc", str(raylet), "fd").iterdir():
+        # Others are closed meanwhile.
+        with suppress(FileNotFoundError):
             if os.readlink(link).startswith("/dev/shm/plasma"):
-                num_bytes += 512 * link.stat().st_blocks
-    return num_bytes / MIB
+                arenas.append(512 * link.stat().st_blocks)
+    if not arenas:
+        raise LookupError(f"raylet {raylet} has no object store in /dev/shm")
+    return sum(arenas) / MIB
 
 
 def _medians(samples: Sequence[Sample]) -> dict[str, float]:
