@@ -25,7 +25,7 @@ test: lint types ## Lint, types and all tests (ARGS="-m 'not slow'" for the quic
 bench: setup ## All benches of docs/performance.md, one after the other (about 15 minutes; leave the machine alone)
 	@for bench in learner decode weights rewards overlap step; do $(PYTHON) -m museg bench $$bench || exit; done
 
-chaos: setup ## Kill and stop every kind of worker in every phase, stop and resume runs, lose a node, then ten minutes of warm-up and ten minutes under watch with a kill every 30 s (ARGS="--kills 200 --seed 1")
+chaos: setup ## Kill and stop every kind of worker in every phase, stop and resume runs, lose a node, then ten minutes of warm-up and ten minutes under watch with a kill every 30 s (ARGS="--blows 200 --seed 1")
 	@$(PYTHON) -m tests.chaos.suite $(ARGS)
 	@$(PYTHON) -m tests.chaos.stops
 	@$(PYTHON) -m tests.chaos.resumes

@@ -2,36 +2,26 @@
 
 from __future__ import annotations
 
-import asyncio
 import gc
-import itertools
 import logging
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
 
 import ray
 
 from actors.local_ray import start_local_ray
 from museg.config.schema import Config
-from museg.errors import ConfigError, UserError
+from museg.errors import ConfigError
 from museg.interruption import uninterrupted
 from museg.runs.directory import RunDirectory
 
-T = TypeVar("T")
-START_TIMEOUT_S = 900.0
 _LISTENER_S = 10.0
-_TOLD_EVERY_S = 60.0
 _JOBS_FOLDER = "/working_dir_files/_ray_pkg_"
 """In the path of what `ray job submit --working-dir` unpacks."""
-
-
-class DeadlineError(UserError):
-    """Something that a run waits for didn't come in time; the message names it and the knob."""
 
 
 @contextmanager
@@ -126,40 +116,3 @@ def reserved_and_offered(config: Config) -> str:
     """For messages: an autoscaling cluster may come to offer more, so too little is waited for, not refused."""
     offered = float(ray.cluster_resources().get("CPU", 0))
     return f"the run reserves {required_cpus(config):g} CPUs and the cluster offers {offered:g}"
-
-
-async def within(seconds: float, what: str, awaitable: Awaitable[T]) -> T:
-    """Await with a deadline that names what was waited for.
-
-    Raises:
-        DeadlineError: after `seconds`.
-    """
-    try:
-        async with asyncio.timeout(seconds):
-            return await awaitable
-    except TimeoutError as error:
-        raise DeadlineError(f"{what} took longer than {seconds:g} s") from error
-
-
-@asynccontextmanager
-async def told_while_missing(what: str, give_up_s: float, say: Callable[[str], None]) -> AsyncIterator[None]:
-    """Tell each minute that something is still waited for, which the cluster may have no room for."""
-
-    async def tell() -> None:
-        for minutes in itertools.count(1):
-            await asyncio.sleep(_TOLD_EVERY_S)
-            say(
-                f"{what} is still missing after {minutes * _TOLD_EVERY_S:g} s of at most {give_up_s:g} s "
-                "(recovery.start_timeout_s); `ray status` says what the cluster has no room for"
-            )
-
-    telling = asyncio.create_task(tell())
-    try:
-        yield
-    finally:
-        telling.cancel()
-
-
-async def all_of(refs: Sequence[Awaitable[Any]]) -> list[Any]:
-    """The values of several actor calls, in order."""
-    return list(await asyncio.gather(*refs))

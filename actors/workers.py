@@ -11,7 +11,7 @@ from ray.actor import ActorHandle
 from ray.util.placement_group import PlacementGroup, placement_group, remove_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
-from actors.cluster import has_gpus, reserved_and_offered, told_while_missing, within
+from actors.cluster import has_gpus, reserved_and_offered
 from actors.faults.budget import RestartBudget
 from actors.faults.own_node import node_lives
 from actors.faults.seat import Seat
@@ -27,6 +27,7 @@ from actors.reward.placement import reward_options
 from actors.reward.pool import RewardPool
 from actors.reward.worker import SCORING, RewardWorker
 from actors.rollout.video_source import Embed, VideoSource
+from actors.waiting import told_while_missing, within
 from museg.config.schema import Config
 
 

@@ -10,11 +10,11 @@ from dataclasses import replace
 
 from ray.exceptions import RayError, RayTaskError
 
-from actors.cluster import DeadlineError, within
 from actors.faults.own_node import while_node_lives
 from actors.learning.gang import LearnerGang
 from actors.learning.snapshots import LearnerCopy
 from actors.resuming import TrainerState
+from actors.waiting import DeadlineError, within
 from museg.config.schema import Config
 from museg.errors import CheckpointError, FaultError
 from museg.runs.checkpoints import best_step

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ray.exceptions import OwnerDiedError, RayActorError, RayTaskError
 
-from actors.cluster import DeadlineError
+from actors.waiting import DeadlineError
 
 Fault = RayActorError | OwnerDiedError | DeadlineError
 """A worker died, is unreachable, or hasn't answered in time: a hang counts as death."""

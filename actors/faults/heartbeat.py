@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 
 from ray.exceptions import RayError
 
-from actors.cluster import DeadlineError, within
 from actors.faults.seat import Seat, evict
+from actors.waiting import DeadlineError, within
 
 
 @asynccontextmanager

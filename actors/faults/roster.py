@@ -12,9 +12,9 @@ from pathlib import Path
 
 from ray.exceptions import RayError
 
-from actors.cluster import DeadlineError
 from actors.faults.seat import Seat
 from actors.faults.watched import Whereabouts
+from actors.waiting import DeadlineError
 from museg.runs.directory import write_atomically
 from museg.runs.health import HEARTBEAT_S
 

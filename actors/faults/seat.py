@@ -13,10 +13,10 @@ from ray.actor import ActorHandle
 from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from actors.cluster import START_TIMEOUT_S, DeadlineError, told_while_missing, within
 from actors.faults.budget import RestartBudget, first_line
 from actors.faults.deaths import is_fault
 from actors.faults.watched import Whereabouts
+from actors.waiting import START_TIMEOUT_S, DeadlineError, told_while_missing, within
 from museg.config.schema import RecoveryConfig
 
 _RESPONSE_S = 5.0

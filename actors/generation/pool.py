@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 
 from ray.exceptions import RayError, RayTaskError
 
-from actors.cluster import DeadlineError
 from actors.faults.attendance import Attendance, refilled
 from actors.faults.deaths import is_fault
 from actors.faults.seat import Seat
@@ -19,6 +18,7 @@ from actors.generation.requests import GeneratedGroup, GenerationRequest
 from actors.generation.seat_stream import HangError, SeatStream
 from actors.generation.workload import Workload
 from actors.occupation import Occupation
+from actors.waiting import DeadlineError
 from museg.config.schema import GenerationConfig
 
 BringWeights = Callable[[Seat], Awaitable[None]]

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
-from actors.cluster import DeadlineError
+from actors.awake import awake_s
 from actors.faults.seat import Seat
 from actors.generation.requests import GeneratedGroup, GenerationRequest
 from actors.generation.workload import Workload
+from actors.waiting import DeadlineError
 
 
 class HangError(DeadlineError):
@@ -41,7 +41,7 @@ class SeatStream:
         self._work = work
         self._deliver = deliver
         self._timeout_s = timeout_s
-        self._heard_at_s = time.monotonic()
+        self._heard_at_s = awake_s()
 
     async def run(self, first: Sequence[GenerationRequest]) -> None:
         """Have the worker answer what it is given first and what it takes from the queue.
@@ -75,7 +75,7 @@ class SeatStream:
 
     async def _watch(self) -> None:
         while True:
-            left_s = self._heard_at_s + self._timeout_s - time.monotonic()
+            left_s = self._heard_at_s + self._timeout_s - awake_s()
             if left_s > 0:
                 await asyncio.sleep(left_s)
             elif not self._work.is_held_by(self._rank):
@@ -94,7 +94,7 @@ class SeatStream:
             raise DeadlineError(f"{told}; the worker responds, so it is slow: raise generation.timeout_s")
 
     def _heard(self) -> None:
-        self._heard_at_s = time.monotonic()
+        self._heard_at_s = awake_s()
 
 
 async def _first_failure(*endless: Coroutine[Any, Any, None]) -> None:

@@ -12,7 +12,6 @@ from typing import Any
 import ray
 from ray.exceptions import RayError
 
-from actors.cluster import DeadlineError, within
 from actors.faults.budget import RestartBudget
 from actors.faults.seat import Seat
 from actors.learner.stats import DemonstrationStats, GroupStats, StepStats
@@ -26,6 +25,7 @@ from actors.occupation import Occupation
 from actors.phase_start import PhaseStart
 from actors.rollout.rollouts import Rollout
 from actors.supervised.lesson import Lesson
+from actors.waiting import DeadlineError, within
 from museg.config.schema import Config
 from museg.errors import ModelError
 from museg.grpo.aggregation import StepTotals

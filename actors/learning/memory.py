@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from actors.cluster import within
 from actors.faults.seat import Seat
 from actors.learning.lasting_step import LastingStep
 from actors.learning.snapshots import ComingSnapshot, Footing, LearnerSnapshot
 from actors.phase_start import PhaseStart
+from actors.waiting import within
 
 
 class StepMemory:

@@ -9,11 +9,11 @@ from typing import Any, TypeVar
 
 from ray.exceptions import ObjectLostError, RayError, RayTaskError
 
-from actors.cluster import DeadlineError
 from actors.faults.budget import RestartBudget
 from actors.faults.deaths import is_fault
 from actors.faults.out_of_memory import is_out_of_memory
 from actors.faults.seat import Seat
+from actors.waiting import DeadlineError
 from museg.errors import StateLostError, UserError
 
 T = TypeVar("T")

@@ -12,10 +12,10 @@ from ray.exceptions import ObjectLostError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from actors.checkpointing.parts import write_part
-from actors.cluster import all_of
 from actors.faults.seat import Seat
 from actors.learner.snapshot import SnapshotFacts
 from actors.phase_start import PhaseStart
+from actors.waiting import all_of
 from museg.errors import StateLostError
 from museg.runs.manifest import Records
 

@@ -7,11 +7,11 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
-from actors.cluster import within
 from actors.learner.stats import GroupStats, StepStats
 from actors.learner.updates import group_stats_of_step, stats_of_ranks, stats_of_step
 from actors.learning.rank import LearnerRank
 from actors.rollout.rollouts import Rollout
+from actors.waiting import within
 from museg.rollout.micro_batches import Item, MicroBatch, MicroBatcher
 
 Stats = TypeVar("Stats")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, Literal
 
@@ -11,12 +10,13 @@ import ray
 from ray.actor import ActorHandle
 from ray.exceptions import RayError
 
-from actors.cluster import DeadlineError
+from actors.awake import awake_s
 from actors.faults.attendance import Attendance
 from actors.faults.deaths import is_fault
 from actors.faults.seat import Seat
 from actors.occupation import Occupation
 from actors.reward.worker import DecodeOutcome
+from actors.waiting import DeadlineError, before
 from museg.data.samples import Sample
 from museg.rewards.scoring import RewardBreakdown
 from museg.video.clip import ClipFacts
@@ -42,7 +42,7 @@ class RewardPool:
         self.timeout_s = timeout_s
         self.occupation = occupation or Occupation()
         self._answered_s: dict[tuple[int, _Kind], float] = {}
-        """When a worker last finished a call of that kind."""
+        """When a worker last finished a call of that kind, by `awake_s`."""
 
     async def decode(self, video: str, budget: FrameBudget) -> tuple[DecodeOutcome, ray.ObjectRef]:
         """The outcome and a reference to the clip, whose frames stay in the object store. Raises as `score` does.
@@ -105,21 +105,14 @@ class RewardPool:
 
     async def _answer(self, rank: int, kind: _Kind, what: str, ref: ray.ObjectRef) -> Any:
         """The value, within the deadline, which begins when the worker has finished what it was asked before."""
-        asked_s = time.monotonic()
-        waiting = asyncio.wrap_future(ref.future())
-        try:
-            while not waiting.done():
-                begun_s = max(asked_s, self._answered_s.get((rank, kind), 0.0))
-                left_s = begun_s + self.timeout_s - time.monotonic()
-                if left_s <= 0:
-                    raise DeadlineError(f"{what} (reward.timeout_s) took longer than {self.timeout_s:g} s")
-                await asyncio.wait([waiting], timeout=left_s)
-            self._answered_s[rank, kind] = time.monotonic()
-            return waiting.result()
-        finally:
-            waiting.cancel()
-            # What it failed from leads to this frame, which would lead back to it.
-            del waiting
+        asked_s = awake_s()
+        answer = await before(
+            lambda: max(asked_s, self._answered_s.get((rank, kind), 0.0)) + self.timeout_s,
+            f"{what} (reward.timeout_s) took longer than {self.timeout_s:g} s",
+            asyncio.wrap_future(ref.future()),
+        )
+        self._answered_s[rank, kind] = awake_s()
+        return answer
 
     async def _is_alive(self, rank: int, life: int) -> bool:
         """Whether the worker of that life still lives and doesn't hang."""

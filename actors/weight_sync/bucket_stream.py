@@ -11,7 +11,7 @@ import ray
 from ray import ObjectRef, ObjectRefGenerator
 from ray.actor import ActorHandle
 
-from actors.cluster import all_of, within
+from actors.waiting import all_of, within
 
 
 class BucketStream:

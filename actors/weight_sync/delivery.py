@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from ray.exceptions import RayError
 
-from actors.cluster import DeadlineError
 from actors.faults.seat import Seat
+from actors.waiting import DeadlineError
 from actors.weight_sync.publisher import SyncStats, WeightPublisher
 from museg.config.schema import SyncConfig
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from ray.actor import ActorHandle
 
-from actors.cluster import all_of, within
+from actors.waiting import all_of, within
 
 
 class NcclBroadcast:

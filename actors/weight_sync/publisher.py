@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from ray import ObjectRef
 from ray.actor import ActorHandle
 
-from actors.cluster import all_of, has_gpus, within
+from actors.cluster import has_gpus
 from actors.faults.seat import Seat
+from actors.waiting import all_of, within
 from actors.weight_sync.bucket_stream import BucketStream
 from actors.weight_sync.nccl import NcclBroadcast
 from museg.config.choices import SyncBackend

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -21,6 +22,8 @@ REPOSITORY = Path(__file__).parents[2]
 _LOOK_S = 0.01
 _ENDS_S = 180.0
 """Longest time for a driver to end whose Ray is gone."""
+_PAUSE_S = 40.0
+"""How long a driver is stopped: its workers' heartbeats, and what they would be given to answer, go by meanwhile."""
 _LIVES = 20
 """Drivers that one run may use up: more is a run that doesn't come forward."""
 
@@ -55,9 +58,14 @@ class Struck:
     workers: Mapping[str, int]
     """Pids of that moment, by role; empty while the run starts."""
     back_s: float | None = None
-    """Seconds until the role was filled and ready again (a decoder: never told)."""
+    """Seconds until the role was filled and ready again (a decoder, a driver that is let go on: never told)."""
     step_s: float | None = None
     """Seconds until the next step was finished."""
+
+    @property
+    def is_waited_for(self) -> bool:
+        """The run will say when it has got over the blow, and hasn't yet."""
+        return self.back_s is None and self.blow.role != processes.DECODER and not self.blow.pauses
 
 
 @dataclass(slots=True, kw_only=True)
@@ -125,11 +133,12 @@ class DisturbedRun:
             if time.monotonic() - last_s > self.give_up_s:
                 self._give_up(driver, f"no step was finished for {self.give_up_s:g} s")
                 return False
-            due = waiting and self._is_due(waiting[0])
-            if due and self._strike(driver, waiting[0]):
-                role = waiting.pop(0).role
-                without_ray |= role in processes.OF_RAY
-                if role == "driver":
+            if waiting and self._is_due(waiting[0]) and self._strike(driver, waiting[0]):
+                blow = waiting.pop(0)
+                without_ray |= blow.role in processes.OF_RAY
+                if blow.pauses:
+                    threading.Timer(_PAUSE_S, driver.send_signal, [signal.SIGCONT]).start()
+                elif blow.role == "driver":
                     return self._ends(driver)
             time.sleep(_LOOK_S)
         self._count_steps(driver)
@@ -162,7 +171,7 @@ class DisturbedRun:
             self.family.look(driver.pid)
             for struck in self.struck:
                 others = workers.get("learner-0") != struck.workers.get("learner-0")
-                if struck.blow.role in processes.ENDING and struck.back_s is None and others:
+                if struck.blow.role in processes.ENDING and struck.is_waited_for and others:
                     struck.back_s = now - struck.at_s
                 if struck.step_s is None and num_rows >= struck.step:
                     struck.step_s = now - struck.at_s
@@ -170,7 +179,7 @@ class DisturbedRun:
 
     def _is_due(self, blow: Blow) -> bool:
         """Its moment has come, and the run has got over the blow before."""
-        if any(struck.back_s is None and struck.blow.role != processes.DECODER for struck in self.struck):
+        if any(struck.is_waited_for for struck in self.struck):
             return False
         if blow.phase == START:
             return not self.finished_s

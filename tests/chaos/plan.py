@@ -16,6 +16,10 @@ START = "start"
 BETWEEN = "between"
 """After a step's row is written and before the next one's work: checkpoints."""
 MOMENTS = (BETWEEN, *PHASES)
+_HANGS = 2
+"""Phases in which a role is stopped: a hang is noticed by its silence, whatever it was at."""
+Case = tuple[str, signal.Signals, str]
+"""Role, signal and phase."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +34,11 @@ class Blow:
     fraction: float
     """How much of the phase has gone."""
     signal: signal.Signals = signal.SIGKILL
+
+    @property
+    def pauses(self) -> bool:
+        """A driver that is stopped has nobody who would take it for dead: it is let go on after a while."""
+        return self.role == "driver" and self.signal == signal.SIGSTOP
 
     def __str__(self) -> str:
         return f"{self.signal.name} to {self.role} in step {self.step}, {self.fraction:.0%} of {self.phase}"
@@ -67,21 +76,34 @@ def from_the_second_step(blows: Sequence[Blow]) -> list[Blow]:
     return [replace(blow, step=step) for step, blow in enumerate(blows, 2)]
 
 
+def round_of(roles: Mapping[str, Sequence[signal.Signals]], chance: random.Random) -> list[Case]:
+    """Every role killed in every phase and stopped in two, in any order."""
+    cases = [
+        (role, one, phase)
+        for role, signals in roles.items()
+        for one in signals
+        for phase in (MOMENTS if one == signal.SIGKILL else chance.sample(MOMENTS, _HANGS))
+    ]
+    chance.shuffle(cases)
+    return cases
+
+
+def num_cases_of(roles: Mapping[str, Sequence[signal.Signals]]) -> int:
+    """Of one round."""
+    return len(round_of(roles, random.Random()))
+
+
 def deal(
     roles: Mapping[str, Sequence[signal.Signals]], num_blows: int, steps_a_run: int, seed: int
 ) -> list[list[Blow]]:
-    """So many blows over as few runs as hold them, one a step from the second step on.
+    """So many blows over as few runs as hold them, one a step from the second step on, round by round.
 
     The last three steps are left in peace: a blow waits until the run has got over the one before.
-
-    Every (role, signal, phase) comes once before any comes twice.
     """
     chance = random.Random(seed)
-    cases: list[tuple[str, signal.Signals, str]] = []
+    cases: list[Case] = []
     while len(cases) < num_blows:
-        once = [(role, one, phase) for role, signals in roles.items() for one in signals for phase in MOMENTS]
-        chance.shuffle(once)
-        cases += once
+        cases += round_of(roles, chance)
     cases = cases[:num_blows]
     room = steps_a_run - 4
     return [

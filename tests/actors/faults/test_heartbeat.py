@@ -16,11 +16,11 @@ import pytest
 import ray
 from ray.exceptions import RayActorError
 
-from actors.cluster import within
 from actors.faults.budget import RestartBudget
 from actors.faults.heartbeat import watched_for_hangs
 from actors.faults.seat import Seat, kill_process
 from actors.faults.watched import Watched, Whereabouts, as_actor
+from actors.waiting import within
 from museg.config.schema import RecoveryConfig
 
 HEARTBEAT_S = 1.5

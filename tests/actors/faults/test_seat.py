@@ -14,10 +14,10 @@ from ray.exceptions import RayActorError
 from ray.experimental.internal_kv import _internal_kv_list
 
 from actors import cluster
-from actors.cluster import DeadlineError
 from actors.faults.budget import RestartBudget
 from actors.faults.seat import Seat
 from actors.faults.watched import Watched, as_actor
+from actors.waiting import DeadlineError
 from museg.config.schema import RecoveryConfig
 from museg.errors import FaultError
 

@@ -16,13 +16,13 @@ from ray.actor import ActorHandle
 from ray.exceptions import RayActorError
 from transformers import Qwen2_5_VLForConditionalGeneration
 
-from actors.cluster import all_of
 from actors.faults.budget import RestartBudget
 from actors.faults.heartbeat import watched_for_hangs
 from actors.faults.seat import Seat
 from actors.faults.watched import as_actor
 from actors.generation import INTAKE, GeneratedGroup, GenerationRequest, GenerationWorker, generation_options
 from actors.generation.pool import GeneratorPool
+from actors.waiting import all_of
 from actors.weight_sync.buckets import WeightBucket, pack
 from museg.config.schema import Config
 from tests.actors.material import largest_gap, noisy_clip, request, run_config

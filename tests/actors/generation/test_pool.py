@@ -11,11 +11,11 @@ import pytest
 import ray
 from ray.exceptions import RayTaskError
 
-from actors.cluster import DeadlineError
 from actors.faults.budget import RestartBudget
 from actors.faults.seat import Seat
 from actors.generation.pool import GeneratorPool
 from actors.generation.requests import GenerationRequest
+from actors.waiting import DeadlineError
 from museg.config.schema import GenerationConfig
 from tests.actors.generation.light_worker import light_seats, sampled
 from tests.actors.generation.test_workload import asked

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from actors.cluster import DeadlineError
 from actors.faults.seat import Seat
 from actors.learner.stats import DemonstrationStats, DivergedError, GroupStats, StepStats
 from actors.learning.gang import LearnerGang
 from actors.occupation import Occupation
 from actors.rollout.rollouts import Rollout
 from actors.supervised.lesson import Lesson
+from actors.waiting import DeadlineError
 from museg.config.schema import Config
 from museg.data.samples import Sample
 from museg.errors import ModelError

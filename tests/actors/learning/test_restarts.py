@@ -10,9 +10,9 @@ import pytest
 import torch
 from ray.exceptions import ObjectLostError, RayActorError, RayTaskError
 
-from actors.cluster import DeadlineError
 from actors.faults.budget import RestartBudget
 from actors.learning.restarts import Restarts
+from actors.waiting import DeadlineError
 from museg.config.schema import RecoveryConfig
 from museg.errors import FaultError, ModelError, StateLostError, UserError
 

@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 from ray.actor import ActorHandle
 
-from actors.cluster import DeadlineError
 from actors.faults.budget import RestartBudget
 from actors.faults.seat import Seat
 from actors.faults.watched import as_actor
 from actors.reward.pool import RewardPool
 from actors.reward.worker import SCORING, RewardWorker
+from actors.waiting import DeadlineError
 from museg.config.schema import Config
 from museg.data.samples import Sample
 from museg.errors import FaultError

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import ray
 
-from actors.cluster import DeadlineError
 from actors.faults.seat import Seat
 from actors.faults.watched import as_actor
 from actors.reward.pool import RewardPool
 from actors.reward.worker import SCORING, DecodeOutcome, RewardWorker
 from actors.rollout.video_source import Nodes, VideoSource
+from actors.waiting import DeadlineError
 from museg.config.schema import Config
 from museg.video.decoding import decode_clip
 from museg.video.limits import GIB

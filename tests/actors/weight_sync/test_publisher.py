@@ -14,9 +14,9 @@ import torch
 from ray.actor import ActorHandle
 from transformers import Qwen2_5_VLForConditionalGeneration
 
-from actors.cluster import DeadlineError
 from actors.faults.seat import Seat
 from actors.generation import GeneratedGroup
+from actors.waiting import DeadlineError
 from actors.weight_sync.bucket_stream import BucketStream
 from actors.weight_sync.buckets import WeightBucket, bucketed, pack, packed_values
 from actors.weight_sync.publisher import SyncStats, WeightPublisher
