@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from ray.exceptions import RayError, RayTaskError
 
+from actors.awake import awake_s
 from actors.faults.attendance import Attendance, refilled
 from actors.faults.deaths import is_fault
 from actors.faults.seat import Seat
@@ -165,7 +166,7 @@ class GeneratorPool:
     async def _bring_weights(self, rank: int) -> None:
         """Bring a newcomer the weights, which may fail at either end."""
         seat = self.seats[rank]
-        deadline_s = time.monotonic() + self.config.timeout_s
+        deadline_s = awake_s() + self.config.timeout_s
         while self.bring_weights is not None:
             life = seat.life
             try:
@@ -174,7 +175,7 @@ class GeneratorPool:
                         await self.bring_weights(seat)
                 return
             except (RayError, DeadlineError) as again:
-                if not is_fault(again) or time.monotonic() > deadline_s:
+                if not is_fault(again) or awake_s() > deadline_s:
                     raise
                 if not await seat.responds():
                     await (seat.arrived(anew=True) if seat.vacant else refilled(seat, again, life))

@@ -20,7 +20,7 @@ from actors.waiting import DeadlineError, within
 
 async def wait():
     print("ready", flush=True)
-    answer = await within(4, "an answer", asyncio.to_thread(time.sleep, 3))
+    await within(4, "an answer", asyncio.to_thread(time.sleep, 3))
     print("answered", flush=True)
     try:
         await within(0.5, "another", asyncio.sleep(60))
