@@ -13,7 +13,7 @@ from ray.actor import ActorHandle
 from ray.exceptions import RayActorError
 from ray.experimental.internal_kv import _internal_kv_list
 
-from actors import cluster
+from actors import waiting
 from actors.faults.budget import RestartBudget
 from actors.faults.seat import Seat
 from actors.faults.watched import Watched, as_actor
@@ -114,7 +114,7 @@ def test_one_that_the_cluster_has_no_room_for_is_told_of_while_it_is_waited_for(
     async def ready(actor: ActorHandle) -> None:
         await actor.whereabouts.remote()
 
-    monkeypatch.setattr(cluster, "_TOLD_EVERY_S", 0.4)
+    monkeypatch.setattr(waiting, "_TOLD_EVERY_S", 0.4)
     said: list[str] = []
     large = as_actor(Watched).options(num_cpus=64)
     budget = RestartBudget(RecoveryConfig(), say=said.append)
