@@ -9,8 +9,9 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 import yaml
@@ -21,6 +22,7 @@ from tests.chromium import chromium
 from tests.end_to_end.conftest import REPOSITORY, Workplace
 
 pytestmark = pytest.mark.slow
+T = TypeVar("T")
 TOKEN = secrets.token_hex(32)
 AUTHENTICATION = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN}
 GCS_PORT, DASHBOARD_PORT, AGENT_PORT = 26379, 28265, 28365
@@ -79,15 +81,20 @@ def ray_head(in_the_pod: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def connected(address: str) -> JobSubmissionClient:
+def once_up(call: Callable[[], T]) -> T:
+    """The head's processes come up one after the other, the node's agent last."""
     deadline = time.monotonic() + 90
     while True:
         try:
-            return JobSubmissionClient(address, headers={"Authorization": f"Bearer {TOKEN}"})
-        except ConnectionError:
+            return call()
+        except (ConnectionError, urllib.error.URLError):
             if time.monotonic() > deadline:
                 raise
             time.sleep(1)
+
+
+def connected(address: str) -> JobSubmissionClient:
+    return once_up(lambda: JobSubmissionClient(address, headers={"Authorization": f"Bearer {TOKEN}"}))
 
 
 @pytest.mark.parametrize(
@@ -229,5 +236,5 @@ def test_a_driver_that_was_told_to_stop_before_is_waited_for_and_not_told_again(
 def test_the_probes_of_the_pods_need_no_token(ray_head: str) -> None:
     connected(ray_head)
     agent = f"http://127.0.0.1:{AGENT_PORT}"
-    assert status(agent, "GET", "/api/healthz") == 200
+    assert once_up(lambda: status(agent, "GET", "/api/healthz")) == 200
     assert "path: /api/healthz" in (DEPLOYED / "base" / "nodes.yaml").read_text()
